@@ -1,0 +1,163 @@
+"""Populations whose truth is known: what the rules are held against.
+
+A world draws the scores of two arms on the same examples. `effect` is the true difference of their means, exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Scores of baseline and candidate, and the cluster of each example."""
+
+    baseline: Floats
+    candidate: Floats
+    clusters: list[int] | None = None
+
+    @property
+    def d(self) -> Floats:
+        return self.candidate - self.baseline
+
+
+@dataclass(frozen=True)
+class World:
+    """`draw(rng, effect)` gives a sample of n examples whose true mean difference is `effect`."""
+
+    name: str
+    n: int
+    binary: bool
+    draw: Callable[[Rng, float], Sample]
+
+
+def binary(n: int, discordant: float) -> World:
+    """0/1 scores, accuracy about .7, this share of examples right in one arm only."""
+
+    def draw(rng: Rng, effect: float) -> Sample:
+        share = max(discordant, abs(effect))
+        u, right = rng.random(n), (rng.random(n) < 0.7).astype(float)
+        won, lost = u < (share + effect) / 2, (u >= (share + effect) / 2) & (u < share)
+        return Sample(np.where(won, 0.0, np.where(lost, 1.0, right)), np.where(won, 1.0, np.where(lost, 0.0, right)))
+
+    return World(f"binary, {discordant:.0%} discordant", n, True, draw)
+
+
+def _f1(rng: Rng, ease: Floats) -> Floats:
+    """Set F1 of 3-10 items, each found with probability `ease`, false ones added at a fifth of the misses' rate."""
+    items = rng.integers(3, 11, ease.shape)
+    hits, false = rng.binomial(items, ease), rng.binomial(items, 0.2 * (1 - ease))
+    return 2 * hits / np.maximum(items + hits + false, 1)
+
+
+@cache
+def _f1_mean() -> float:
+    rng = np.random.default_rng(11)
+    return float(_f1(rng, rng.beta(4, 2, 2_000_000)).mean())
+
+
+def set_f1(n: int) -> World:
+    """Set F1 of two equal arms on examples of unequal ease; an effect is a share of examples put right whole."""
+
+    def draw(rng: Rng, effect: float) -> Sample:
+        ease = rng.beta(4, 2, n)
+        base, candidate = _f1(rng, ease), _f1(rng, ease)
+        fixed = rng.random(n) < effect / (1 - _f1_mean())
+        return Sample(base, np.where(fixed, 1.0, candidate))
+
+    return World("set F1", n, False, draw)
+
+
+def rare_failures(n: int, rate: float, whose: str) -> World:
+    """One arm fails whole (score 0) at this rate and is a little better elsewhere, so that the means are equal."""
+
+    def draw(rng: Rng, effect: float) -> Sample:
+        level = rng.uniform(0.5, 0.7, n)
+        failed = rng.random(n) < rate
+        gain = rate * 0.6 / (1 - rate)
+        frail, steady = np.where(failed, 0.0, level + gain), level
+        if whose == "candidate":  # the effect goes to the arm as a whole, failures included, to be exact
+            return Sample(steady, frail + effect)
+        return Sample(frail, steady + effect)
+
+    return World(f"rare failures ({rate:.0%}) of the {whose}", n, False, draw)
+
+
+def clustered(groups: int, sizes: str, kind: str) -> World:
+    """Examples in clusters that lean one way together; `sizes` equal (6 each) or uneven (2 to 18, mean about 6)."""
+    size = np.full(groups, 6) if sizes == "equal" else np.resize([2, 3, 3, 4, 6, 18], groups)
+    codes = np.repeat(np.arange(groups), size)
+    n = len(codes)
+
+    def draw(rng: Rng, effect: float) -> Sample:
+        lean = rng.normal(0, 0.8, groups)[codes]
+        if kind == "binary":
+            share = max(0.3, abs(effect))
+            lift = np.clip(np.tanh(lean) * (share - abs(effect)), -1, 1)  # symmetric, so the mean stays `effect`
+            u = rng.random(n)
+            won, lost = u < (share + effect + lift) / 2, u >= 1 - (share - effect - lift) / 2
+            right = (rng.random(n) < 0.7).astype(float)
+            base = np.where(won, 0.0, np.where(lost, 1.0, right))
+            return Sample(base, np.where(won, 1.0, np.where(lost, 0.0, right)), codes.tolist())
+        ease = rng.beta(4, 2, n)
+        logit = np.log(ease / (1 - ease))
+        flip = 1 / (1 + np.exp(-logit - lean / 2)), 1 / (1 + np.exp(-logit + lean / 2))
+        base, candidate = _f1(rng, flip[0]), _f1(rng, flip[1])
+        wrong = 1 - _leaning_mean()
+        return Sample(base, np.where(rng.random(n) < effect / wrong, 1.0, candidate), codes.tolist())
+
+    return World(f"{groups} {sizes} clusters, {kind}", n, False, draw)
+
+
+@cache
+def _leaning_mean() -> float:
+    rng = np.random.default_rng(12)
+    ease = rng.beta(4, 2, 2_000_000)
+    lean = rng.normal(0, 0.8, ease.shape)
+    return float(_f1(rng, 1 / (1 + np.exp(-np.log(ease / (1 - ease)) + lean / 2))).mean())
+
+
+@dataclass(frozen=True)
+class Bills:
+    """Dollars a task of both arms with rare dear retries, the most one task can cost, and the true saving.
+
+    An attempt that fails burns the token limit (three times a usual answer) and is tried again, four attempts at most;
+    a task that failed once fails again at the rate `stubborn`.
+    """
+
+    name: str
+    n: int
+    baseline_rate: float
+    tuned_rate: float
+    stubborn: float = 0.3
+
+    ATTEMPTS, CAP = 4, 3.0
+
+    def draw(self, rng: Rng) -> tuple[Floats, Floats]:
+        prompt = rng.lognormal(-0.02, 0.2, self.n)  # a long example is long for both arms
+        return self._arm(rng, prompt, 1.0, self.baseline_rate), self._arm(rng, prompt, 0.4, self.tuned_rate)
+
+    def _arm(self, rng: Rng, prompt: Floats, price: float, rate: float) -> Floats:
+        total, failing = price * prompt * rng.lognormal(-0.02, 0.2, len(prompt)), np.ones(len(prompt), dtype=bool)
+        for attempt in range(1, self.ATTEMPTS):
+            failing &= rng.random(len(prompt)) < (rate if attempt == 1 else self.stubborn)
+            total = total + failing * price * self.CAP
+        return total
+
+    @property
+    def dearest(self) -> tuple[float, float]:
+        """What the pipeline knows beforehand: attempts allowed x the dearest attempt."""
+        return self.ATTEMPTS * self.CAP, 0.4 * self.ATTEMPTS * self.CAP
+
+    def saving(self) -> float:
+        """Exact: E[prompt] and E[noise] are 1, and retries are a geometric sum."""
+        extra = self.CAP * sum(self.stubborn**k for k in range(self.ATTEMPTS - 1))
+        return 1.0 + self.baseline_rate * extra - 0.4 * (1.0 + self.tuned_rate * extra)

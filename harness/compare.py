@@ -1,0 +1,334 @@
+"""Trials and scores become numbers: a `Cell` an arm and metric, a `Comparison` a pair of arms.
+
+Joined on example id, never on position; repeats are averaged within an example first, so that n counts examples. A failed
+trial is in its arm's mean as the worst value; a missing one drops the pair and is counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness import stats
+from harness.errors import DataError, Problem
+from harness.models.base import Completion, Failure, Missing, Struct, Usage
+from harness.records import Score, Trial
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Price = Callable[[str, Usage, float], float | None]
+
+
+class Cell(Struct, frozen=True):
+    """One arm on one metric: the mean over examples with its interval, and what stands beside it.
+
+    `completed_mean` leaves the failed examples out; it is shown beside the mean, never in place of it.
+    """
+
+    arm: str
+    metric: str
+    n: int
+    mean: float
+    low: float
+    high: float
+    method: str
+    failed: int = 0
+    missing: int = 0
+    completed_mean: float | None = None
+
+
+class Effort(Struct, frozen=True):
+    """What an arm's answers took: means over examples, all attempts counted. `usd` is None when a price is unknown."""
+
+    arm: str
+    n: int
+    input_tokens: float
+    cached_tokens: float
+    output_tokens: float
+    seconds_p50: float
+    seconds_p95: float
+    compute_seconds: float
+    usd: float | None
+    failures: dict[str, int]
+    estimated_usage: bool = False
+
+
+class Comparison(Struct, frozen=True):
+    """A candidate against a baseline on one metric. `delta` > 0: the candidate is better, whatever the metric's direction.
+
+    `worst` holds the ids of the five worst losses; `lost_half` the share of examples that lost .5 or more.
+    """
+
+    metric: str
+    baseline: str
+    candidate: str
+    n_pairs: int
+    n_missing: int
+    delta: float
+    low: float
+    high: float
+    p: float
+    method: str
+    answer: stats.Answer
+    label: stats.Label
+    alpha: float
+    won: int
+    lost: int
+    tied: int
+    lost_half: float
+    failed_baseline: int
+    failed_candidate: int
+    se: float = 0.0
+    n_clusters: int | None = None
+    flags: tuple[stats.Flag, ...] = ()
+    worst: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Board:
+    """Every score of a run as arrays over the test examples, in the order of `ids`; NaN where a score is missing.
+
+    `values[arm, metric]` are means over repeats; `failed[arm]` marks examples with a failed trial; `usd[arm]` are dollars
+    an example (NaN when unknown); `binary[metric]` says that all scores are 0 or 1 from one repeat.
+    """
+
+    ids: tuple[str, ...]
+    clusters: tuple[str | None, ...] | None
+    arms: tuple[str, ...]
+    metrics: Mapping[str, bool]
+    values: Mapping[tuple[str, str], NDArray[np.float64]]
+    failed: Mapping[str, NDArray[np.bool_]]
+    usd: Mapping[str, NDArray[np.float64]]
+    efforts: Mapping[str, Effort]
+    binary: Mapping[str, bool]
+
+    def oriented(self, arm: str, metric: str) -> NDArray[np.float64]:
+        """Values turned so that more is better."""
+        values = self.values[arm, metric]
+        return values if self.metrics[metric] else 1.0 - values
+
+
+def board(
+    ids: Sequence[str],
+    clusters: Sequence[str | None],
+    arms: Sequence[str],
+    metrics: Mapping[str, bool],
+    trials: Iterable[Trial],
+    scores: Iterable[Score],
+    price: Mapping[str, Callable[[Usage, float], float | None]],
+) -> Board:
+    """Join trials and scores into arrays. `metrics` maps a name to its higher_is_better, `price` an arm to its prices.
+
+    Raises:
+        DataError: a trial or score that belongs to no example, twice the same one, or a score outside [0, 1].
+    """
+    row = {id: i for i, id in enumerate(ids)}
+    if len(row) != len(ids):
+        raise DataError(Problem("two test examples have the same id", fix="give every row its own id"))
+    n = len(ids)
+    sums = {(a, m): np.zeros(n) for a in arms for m in metrics}
+    counts = {(a, m): np.zeros(n, dtype=np.int64) for a in arms for m in metrics}
+    whole = dict.fromkeys(metrics, True)
+    failed = {a: np.zeros(n, dtype=bool) for a in arms}
+    tally = {a: _Tally(n) for a in arms}
+    seen: set[tuple[str, str, int]] = set()
+    for trial in trials:
+        if trial.arm not in tally:
+            continue
+        if trial.example not in row or trial.key in seen:
+            what = "twice the same trial" if trial.key in seen else "a trial of no test example"
+            raise DataError(Problem(f"{what}: {trial.arm}/{trial.example}", fix="move the run away and run again"))
+        seen.add(trial.key)
+        i, outcome = row[trial.example], trial.outcome
+        failed[trial.arm][i] |= isinstance(outcome, Failure)
+        tally[trial.arm].add(i, outcome, price[trial.arm])
+    marked: set[tuple[str, str, int, str]] = set()
+    for score in scores:
+        if score.value is None or score.arm not in failed or score.metric not in metrics:
+            continue
+        key = (score.arm, score.example, score.repeat, score.metric)
+        if score.example not in row or key in marked or not 0.0 <= score.value <= 1.0:
+            raise DataError(
+                Problem(
+                    f"score {score.metric} of {score.arm}/{score.example} cannot be used",
+                    got=repr(score.value),
+                    valid="one score in [0, 1] for each trial of a test example",
+                )
+            )
+        marked.add(key)
+        i = row[score.example]
+        sums[score.arm, score.metric][i] += score.value
+        counts[score.arm, score.metric][i] += 1
+        if score.value not in (0.0, 1.0) or score.repeat:
+            whole[score.metric] = False
+    with np.errstate(invalid="ignore"):
+        values = {key: np.where(counts[key] > 0, sums[key] / np.maximum(counts[key], 1), np.nan) for key in sums}
+    return Board(
+        ids=tuple(ids),
+        clusters=tuple(clusters) if any(c is not None for c in clusters) else None,
+        arms=tuple(arms),
+        metrics=dict(metrics),
+        values=values,
+        failed=failed,
+        usd={a: t.usd / np.maximum(t.calls, 1) for a, t in tally.items()},
+        efforts={a: t.effort(a) for a, t in tally.items()},
+        binary=whole,
+    )
+
+
+class _Tally:
+    """Adds up what an arm's trials took."""
+
+    def __init__(self, n: int) -> None:
+        self.usd = np.zeros(n)
+        self.calls = np.zeros(n, dtype=np.int64)
+        self.usage = Usage()
+        self.seconds: list[float] = []
+        self.compute = 0.0
+        self.failures: Counter[str] = Counter()
+
+    def add(
+        self, i: int, outcome: Completion | Failure | Missing, price: Callable[[Usage, float], float | None]
+    ) -> None:
+        self.calls[i] += 1
+        compute = 0.0 if isinstance(outcome, Missing) else outcome.compute_seconds
+        usd = price(outcome.usage, compute)
+        self.usd[i] += np.nan if usd is None else usd
+        self.usage = self.usage + outcome.usage
+        self.compute += compute
+        if not isinstance(outcome, Missing):
+            self.seconds.append(outcome.seconds)
+        if isinstance(outcome, Failure):
+            self.failures[outcome.type] += 1
+
+    def effort(self, arm: str) -> Effort:
+        n = max(int(self.calls.sum()), 1)
+        usd = float(self.usd.sum()) / n
+        p50, p95 = np.percentile(self.seconds, [50, 95]) if self.seconds else (0.0, 0.0)
+        return Effort(
+            arm=arm,
+            n=int(self.calls.sum()),
+            input_tokens=self.usage.input / n,
+            cached_tokens=self.usage.cached_input / n,
+            output_tokens=self.usage.output / n,
+            seconds_p50=float(p50),
+            seconds_p95=float(p95),
+            compute_seconds=self.compute / n,
+            usd=None if np.isnan(usd) else usd,
+            failures=dict(sorted(self.failures.items())),
+            estimated_usage=self.usage.estimated,
+        )
+
+
+def cell(board: Board, arm: str, metric: str, alpha: float = 0.05) -> Cell:
+    """One arm on one metric."""
+    values = board.values[arm, metric]
+    there = ~np.isnan(values)
+    failed = board.failed[arm]
+    completed = values[there & ~failed]
+    missing = int((~there).sum())
+    if not there.any():
+        return Cell(arm, metric, 0, 0.0, 0.0, 1.0, "no score", int(failed.sum()), missing)
+    clusters = None if board.clusters is None else [c for c, t in zip(board.clusters, there, strict=True) if t]
+    bar = stats.bar(values[there], clusters, alpha)
+    return Cell(
+        arm=arm,
+        metric=metric,
+        n=int(there.sum()),
+        mean=bar.mean,
+        low=bar.low,
+        high=bar.high,
+        method=bar.method,
+        failed=int(failed.sum()),
+        missing=missing,
+        completed_mean=float(completed.mean()) if len(completed) else None,
+    )
+
+
+def compare(
+    board: Board,
+    metric: str,
+    candidates: Sequence[str],
+    baseline: str,
+    *,
+    min_effect: float = 0.0,
+    alpha: float = 0.05,
+    max_missing: float = 0.02,
+) -> list[Comparison]:
+    """Each candidate against the baseline on one metric, Holm over the candidates when there are several."""
+    b = board.oriented(baseline, metric)
+    ds = [board.oriented(c, metric) - b for c in candidates]
+    ends = [_ends(board.oriented(c, metric), b) for c in candidates]
+    made = [
+        stats.decide_difference(
+            d,
+            board.clusters,
+            binary=board.binary[metric],
+            min_effect=min_effect,
+            alpha=alpha,
+            ends=e,
+            max_missing=max_missing,
+        )
+        for d, e in zip(ds, ends, strict=True)
+    ]
+    if len(made) > 1:
+        made = list(
+            stats.decide_holm(
+                ds,
+                board.clusters,
+                binary=board.binary[metric],
+                min_effect=min_effect,
+                alpha=alpha,
+                max_missing=max_missing,
+            )
+        )
+    return [
+        comparison(board, metric, c, baseline, d, difference)
+        for c, d, difference in zip(candidates, ds, made, strict=True)
+    ]
+
+
+def comparison(
+    board: Board, metric: str, candidate: str, baseline: str, d: NDArray[np.float64], made: stats.Difference
+) -> Comparison:
+    """A difference with the names, the failures and the worst losses beside it."""
+    order = [int(i) for i in np.argsort(d, kind="stable")[:5] if d[i] < 0]
+    return Comparison(
+        metric=metric,
+        baseline=baseline,
+        candidate=candidate,
+        n_pairs=made.n,
+        n_missing=made.n_missing,
+        delta=made.mean,
+        low=made.low,
+        high=made.high,
+        p=made.p,
+        method=made.method,
+        answer=made.answer,
+        label=made.label,
+        alpha=made.alpha,
+        won=made.won,
+        lost=made.lost,
+        tied=made.tied,
+        lost_half=made.lost_half,
+        failed_baseline=int(board.failed[baseline].sum()),
+        failed_candidate=int(board.failed[candidate].sum()),
+        se=made.se,
+        n_clusters=made.n_clusters,
+        flags=tuple(made.flags),
+        worst=tuple(board.ids[i] for i in order),
+    )
+
+
+def _ends(
+    candidate: NDArray[np.float64], baseline: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What a missing difference could be at the ends of the range: the missing score 0 or 1, the other as it is."""
+    low = np.nan_to_num(candidate, nan=0.0) - np.nan_to_num(baseline, nan=1.0)
+    high = np.nan_to_num(candidate, nan=1.0) - np.nan_to_num(baseline, nan=0.0)
+    return low, high

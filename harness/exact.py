@@ -1,0 +1,58 @@
+"""Exact tests at 0 of a paired difference: the second lock beside the interval.
+
+Sources: Fagerland, Lydersen and Laake 2013 (McNemar mid-p); Phipson and Smyth 2010 (p of a drawn permutation test).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import bdtr
+
+ENUMERATED = 16  # sign-flips of so many units are all tried; more are drawn
+
+
+def mcnemar_mid_p(won: int, lost: int) -> float:
+    """Two-sided McNemar mid-p of the discordant pairs (Fagerland 2013): 1 when there are none."""
+    if won < 0 or lost < 0:
+        raise ValueError(f"counts cannot be negative: {won}, {lost}")
+    n, k = won + lost, min(won, lost)
+    if n == 0:
+        return 1.0
+    at_most = float(bdtr(k, n, 0.5))
+    exactly = at_most - (float(bdtr(k - 1, n, 0.5)) if k else 0.0)
+    return 1 - exactly / 2 if won == lost else 2 * at_most - exactly
+
+
+def sign_flip(units: ArrayLike, draws: int = 9999, seed: int = 0) -> float:
+    """Two-sided mid-p of the sign-flip test that the units are symmetric about 0; T is the sum of the units.
+
+    Sums beyond |T| count whole, ties with it half: for units of -1, 0 and 1 this is McNemar's mid-p, and without the
+    half the lock cost up to 5 points of power where sums tie often (0/1 scores in clusters). Up to 16 non-zero units
+    every pattern of signs is tried; else `draws` are drawn and p = (1 + hits) / (1 + draws) (Phipson and Smyth 2010).
+    Sums that differ by float noise alone are ties. Signs are drawn as packed bits, eight units a byte: a table of the
+    256 sums of each eight turns a draw into n / 8 look-ups.
+    """
+    values = np.asarray(units, dtype=float)
+    if not np.isfinite(values).all():
+        raise ValueError("a unit is not a finite number")
+    values = values[np.lexsort((values, np.abs(values)))]
+    values = values[np.abs(values) > 1e-12]
+    sizes = np.abs(values)
+    reached, noise = abs(float(values.sum())), 1e-9 * float(sizes.sum())
+
+    def hits(sums: NDArray[np.float64]) -> float:
+        beyond = np.abs(sums) - reached
+        return float(np.count_nonzero(beyond > noise) + 0.5 * np.count_nonzero(np.abs(beyond) <= noise))
+
+    if len(values) <= ENUMERATED:
+        sums = np.zeros(1)
+        for size in sizes:
+            sums = np.concatenate([sums + size, sums - size])
+        return hits(sums) / len(sums) if len(values) else 1.0
+    padded = np.r_[sizes, np.zeros(-len(sizes) % 8)].reshape(-1, 8)
+    signs = 2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1) - 1
+    rng, sums = np.random.Generator(np.random.PCG64(seed)), np.zeros(draws)
+    for table in padded @ signs.T:
+        sums += table.take(rng.integers(0, 256, draws, dtype=np.uint8))
+    return (1 + hits(sums)) / (1 + draws)

@@ -1,0 +1,343 @@
+"""Whether a test row was seen before it was asked, and whether anything private is about to be uploaded.
+
+Nothing here decides: it finds and says where. An error stops a run (or the rows are dropped); a finding for review is
+listed, and the verdict is computed again without the test rows in `flagged_test_ids`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from harness.models.base import Struct
+from harness.retrieval import chunks
+from harness.taskset import Document, Example, TaskSet
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness.retrieval import Embedder
+
+Kind = Literal["duplicate", "near_duplicate", "similar", "same_meaning", "in_document", "private", "secret"]
+
+NEAR, ALIKE = 0.7, 0.5  # Jaccard of character 5-grams: an error from NEAR, for review from ALIKE
+SAME_MEANING = 0.95  # cosine of embeddings, for review only
+HELD = 0.9  # share of a test input's 5-grams that a document holds; below lie questions that a fact rewords
+HELD_TARGET = 0.8  # share of the target's items that must stand there too
+GRAM = 5
+_BLOCK = 1_000_000  # entries of one block of the similarity matrix: what bounds the memory
+
+
+class Finding(Struct, frozen=True):
+    """One thing that is not clean.
+
+    Args:
+        kind: what it is; `private` and `secret` come from `scan_pii`, the rest from `find_leaks`.
+        severity: error (stop, or drop the row) or review (a person should look).
+        ids: the test row first, then what it is like (a row or a document chunk).
+        where: `file:line` of each id, as far as known.
+        similarity: Jaccard, cosine or share held, in [0, 1]; None where it means nothing.
+        message: one sentence, which never quotes what is private.
+    """
+
+    kind: Kind
+    severity: Literal["error", "review"]
+    ids: tuple[str, ...]
+    where: tuple[str, ...] = ()
+    similarity: float | None = None
+    message: str = ""
+
+
+def key(text: str) -> str:
+    """NFKC, casefold, everything but letters, digits and combining marks to one space: equal keys are the same text.
+
+    Combining marks stay because Indic vowels are such marks. A text of punctuation alone is its own key.
+    """
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    bare = "".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in plain)
+    return " ".join(bare.split()) or plain.strip()
+
+
+def find_leaks(
+    tasks: TaskSet,
+    documents: Sequence[Document] = (),
+    pool: Sequence[Example] = (),
+    embedder: Embedder | None = None,
+) -> tuple[Finding, ...]:
+    """Test rows that stand, whole or nearly, in train, dev, the few-shot pool, test itself or a document.
+
+    Args:
+        documents: what RAG retrieves from; a chunk is a finding only if it holds a test input and its target.
+        pool: further rows that few-shot may show (the train rows count anyway).
+        embedder: also lists pairs of the same meaning, for review.
+
+    Returns:
+        Findings, errors first, then by similarity. Every pair is reported once, under its gravest kind.
+    """
+    seen = {e.id: e for e in (*tasks.train, *tasks.dev, *pool)}
+    rows = _Rows([*seen.values(), *tasks.test], tests=len(tasks.test))
+    found = [*_alike(rows)]
+    if embedder is not None:
+        known = {f.ids for f in found}
+        found += [f for f in _meant(rows, embedder) if f.ids not in known]
+    found += _held(tasks.test, documents)
+    return tuple(sorted(found, key=lambda f: (f.severity, -(f.similarity or 0.0), f.ids)))
+
+
+def flagged_test_ids(findings: Iterable[Finding]) -> frozenset[str]:
+    """The test rows without which the verdict is computed again.
+
+    Pairs that only mean the same are left in: they are a list for review. Of two alike test rows the first stays.
+    """
+    return frozenset(f.ids[0] for f in findings if f.kind in ("duplicate", "near_duplicate", "similar", "in_document"))
+
+
+class _Rows:
+    """All rows, the test rows last, as they are compared: a test row is held against every row before it.
+
+    Columns whose texts mostly repeat and that are longer than all else (a schema, a manual page that many questions
+    share) are context: they make no two questions alike, but only rows with the same context can be near duplicates.
+    """
+
+    def __init__(self, examples: Sequence[Example], tests: int) -> None:
+        self.examples = examples
+        self.first_test = len(examples) - tests
+        columns = [{c: key(t) for c, t in e.input.items()} for e in examples]
+        context = _context(columns)
+        self.keys = [" ".join(k for k in row.values() if k) for row in columns]
+        self.own = [" ".join(k for c, k in row.items() if k and c not in context) for row in columns]
+        self._context = [tuple(row.get(c, "") for c in context) for row in columns]
+
+    def comparable(self, i: int, j: int) -> bool:
+        """Whether row i is a test row after row j, in the same context."""
+        return self.first_test <= i and j < i and self._context[i] == self._context[j]
+
+    @property
+    def tests(self) -> list[str]:
+        """The own text of the test rows."""
+        return self.own[self.first_test :]
+
+
+def _context(columns: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
+    texts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for row in columns:
+        for column, text in row.items():
+            texts[column][text] += 1
+    shared = sorted(c for c, counts in texts.items() if counts.total() > 3 and len(counts) < counts.total() / 2)
+    length = {c: sum(len(text) * n for text, n in counts.items()) for c, counts in texts.items()}
+    own = sum(n for c, n in length.items() if c not in shared)
+    # A short one (a category) makes nothing alike, and must not hide a leak that changed it.
+    return tuple(shared) if own and sum(length[c] for c in shared) > own else ()
+
+
+def _alike(rows: _Rows) -> Iterator[Finding]:
+    for test, j, value in similar(rows.tests, rows.own, ALIKE):
+        i = rows.first_test + test
+        if rows.comparable(i, j):
+            same = rows.keys[i] == rows.keys[j]
+            kind: Kind = "duplicate" if same else "near_duplicate" if value >= NEAR else "similar"
+            yield _finding(kind, rows.examples[i], rows.examples[j], 1.0 if same else value)
+
+
+def _meant(rows: _Rows, embedder: Embedder) -> Iterator[Finding]:
+    if not rows.tests:
+        return
+    vectors = embedder.embed(rows.own)
+    step = max(1, _BLOCK // len(vectors))
+    for start in range(rows.first_test, len(vectors), step):
+        cosine = vectors[start : start + step] @ vectors.T
+        for row, j in np.argwhere(cosine >= SAME_MEANING).tolist():
+            if rows.comparable(start + row, j):
+                similarity = min(float(cosine[row, j]), 1.0)
+                yield _finding("same_meaning", rows.examples[start + row], rows.examples[j], similarity)
+
+
+_SAYS = {
+    "duplicate": "the same text as",
+    "near_duplicate": "nearly the same text as",
+    "similar": "much like",
+    "same_meaning": "means nearly the same as",
+}
+
+
+def _finding(kind: Kind, test: Example, other: Example, similarity: float) -> Finding:
+    return Finding(
+        kind=kind,
+        severity="error" if kind in ("duplicate", "near_duplicate") else "review",
+        ids=(test.id, other.id),
+        where=(test.where, other.where),
+        similarity=similarity,
+        message=f"test row {test.id} is {_SAYS[kind]} {other.split} row {other.id}".replace("is means", "means"),
+    )
+
+
+def _held(tests: Sequence[Example], documents: Sequence[Document]) -> Iterator[Finding]:
+    """Document chunks that hold a test input together with its target."""
+    # A row may lie across a cut: neighbouring chunks are looked at together.
+    ids: list[str] = []
+    texts: list[str] = []
+    for document in documents:
+        cut = chunks(document)
+        for here, after in zip_longest(cut, cut[1:]):
+            assert here is not None, "the longer of the two"
+            ids.append(here.id)
+            texts.append(key(f"{here.title} {here.text} {after.text if after else ''}"))
+    inputs = [key("\n".join(e.input.values())) for e in tests]
+    best: dict[tuple[int, str], tuple[float, str]] = {}
+    for i, j, share in similar(inputs, texts, HELD, contained=True):
+        target = tests[i].target
+        items = [k for item in ((target,) if isinstance(target, str) else target) if (k := key(item))]
+        # From the start of a word, open at its end: "egg" stands in "eggs".
+        there = sum(f" {item}" in f" {texts[j]}" for item in items)
+        document = ids[j].partition("#")[0]
+        if items and there >= HELD_TARGET * len(items) and share > best.get((i, document), (0.0, ""))[0]:
+            best[i, document] = (share, ids[j])
+    for (i, _), (share, chunk) in best.items():
+        yield Finding(
+            kind="in_document", severity="review", ids=(tests[i].id, chunk), where=(tests[i].where, ""),
+            similarity=share, message=f"document chunk {chunk} holds test row {tests[i].id} and its target",
+        )  # fmt: skip
+
+
+def similar(
+    left: Sequence[str], right: Sequence[str], floor: float, *, contained: bool = False
+) -> Iterator[tuple[int, int, float]]:
+    """Pairs (i, j, value) of keys with at least this exact Jaccard index of their sets of character 5-grams.
+
+    Args:
+        contained: the share of the left text's 5-grams that the right one has, in place of the Jaccard index.
+
+    The overlaps are a product of two sparse 0/1 matrices, made block by block (about 3 s for 2,000 x 10,000 texts of
+    200 characters on one core; memory grows with the text, not with the pairs). scipy's alone: scikit-learn's
+    CountVectorizer gives the same matrix and takes longer, its import included.
+    """
+    if not left or not right:
+        return
+    from scipy.sparse import csr_matrix
+
+    ids: defaultdict[str, int] = defaultdict()
+    ids.default_factory = ids.__len__
+    a, b = _grams(left, ids), _grams(right, ids)
+    width = len(ids)
+    rows = csr_matrix((np.ones(len(a[0]), dtype=np.int32), a[0], a[1]), shape=(len(left), width))
+    columns = csr_matrix((np.ones(len(b[0]), dtype=np.int32), b[0], b[1]), shape=(len(right), width)).T.tocsr()
+    size_a, size_b = np.diff(a[1]), np.diff(b[1])
+    step = max(1, _BLOCK // len(right))
+    for start in range(0, len(left), step):
+        block: Any = rows[start : start + step] @ columns
+        # Most pairs share too little to matter: they go before anything is worked out for them.
+        enough = np.repeat(floor * size_a[start : start + step], np.diff(block.indptr))
+        at = np.flatnonzero(block.data >= enough)
+        i = start + np.searchsorted(block.indptr, at, side="right") - 1
+        j, both = block.indices[at], block.data[at]
+        value = both / (size_a[i] if contained else size_a[i] + size_b[j] - both)
+        for n in np.flatnonzero(value >= floor).tolist():
+            yield int(i[n]), int(j[n]), float(value[n])
+
+
+def _grams(texts: Sequence[str], ids: Mapping[str, int]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Column numbers of each text's 5-grams, one text after the other, and where each text starts."""
+    numbers: list[NDArray[np.int32]] = []
+    for text in texts:
+        grams = set(map("".join, zip(*(text[n:] for n in range(GRAM)), strict=False))) or ({text} if text else set())
+        numbers.append(np.fromiter(map(ids.__getitem__, grams), dtype=np.int32, count=len(grams)))
+    starts = np.concatenate([[0], np.cumsum([len(n) for n in numbers])]).astype(np.int64)
+    return np.concatenate(numbers), starts
+
+
+# What is private. No kept and light library finds these in running text (presidio brings spaCy and its models), so
+# they are patterns, each with the checksum or the reserved ranges that its standard gives it.
+_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}\b")
+_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
+_CARD = re.compile(  # in one piece, in fours, or as American Express groups them
+    r"(?<![\w.,/-])(?:[2-6]\d{12,18}|[2-6]\d{3}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|3\d{3}([ -])\d{6}\2\d{5})"
+    r"(?![ /-]?\d)"
+)
+_SSN = re.compile(r"(?<![\d-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\d-])")
+_PHONE = re.compile(
+    r"(?<![\w+])\+\d{1,3}(?:[ .()/-]{0,2}\d){6,12}(?!\d)"  # international, E.164
+    r"|(?<![\w.-])(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[-. ])[2-9]\d{2}[-. ]\d{4}(?![\w.-])"  # North American plan
+    r"|(?<![\w.-])(?<!\d )0\d{2,4}[ -]\d{3,4}[ -]?\d{3,4}(?![\w.-])(?! \d)"  # national, with its trunk zero
+)
+_RESERVED = re.compile(r"@(?:[\w-]+\.)*(?:example\.(?:com|net|org)|example|test|invalid|localhost)$", re.I)  # RFC 2606
+
+
+def _iban(text: str) -> bool:
+    """ISO 13616: the country code and check digits moved behind, letters as numbers, modulo 97 is 1."""
+    plain = text.replace(" ", "")
+    return 15 <= len(plain) <= 34 and int("".join(str(int(c, 36)) for c in plain[4:] + plain[:4])) % 97 == 1
+
+
+def _luhn(text: str) -> bool:
+    """ISO/IEC 7812: every second digit from the right doubled, the sum of all digits divisible by ten."""
+    digits = [int(c) for c in text if c.isdecimal()]
+    return sum(d if n % 2 == 0 else sum(divmod(2 * d, 10)) for n, d in enumerate(reversed(digits))) % 10 == 0
+
+
+_PRIVATE: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
+    ("an e-mail address", _EMAIL, lambda text: not _RESERVED.search(text)),
+    ("a bank account number (IBAN)", _IBAN, _iban),
+    ("a payment card number", _CARD, _luhn),
+    ("a US social security number", _SSN, lambda _: True),
+    ("a telephone number", _PHONE, lambda _: True),
+)
+
+
+def scan_pii(texts: Mapping[str, str]) -> tuple[Finding, ...]:
+    """What is private or secret in texts that are about to leave the machine.
+
+    Args:
+        texts: by the name that a person finds them under (a row's id or `file:line`).
+
+    Returns:
+        One error per text and kind, with its place in the text and never the thing itself. Secrets are the token forms
+        that detect-secrets knows (cloud, forge and payment keys, private keys, passwords in addresses); its guesses by
+        entropy or by a word such as "secret" are left out, since prose is full of those.
+    """
+    detectors = _detectors()
+    found: list[Finding] = []
+    for name, text in texts.items():
+        rest = text
+        for what, pattern, valid in _PRIVATE:
+            hits = [m for m in pattern.finditer(rest) if valid(m.group())]
+            if hits:
+                found.append(_unclean("private", name, what, hits[0].start(), len(hits)))
+                rest = pattern.sub(lambda m, valid=valid: " " * len(m.group()) if valid(m.group()) else m.group(), rest)
+        for detector in detectors:
+            hits_ = {str(secret) for secret in detector.analyze_string(text) if secret}
+            if hits_:
+                what = f"a secret ({detector.secret_type})"
+                found.append(_unclean("secret", name, what, min(text.find(s) for s in hits_), len(hits_)))
+    return tuple(found)
+
+
+def uploaded(examples: Iterable[Example]) -> dict[str, str]:
+    """What an upload of these rows would hold, by `file:line` (else by id): inputs and targets."""
+    return {
+        e.where or e.id: "\n".join([*e.input.values(), *((e.target,) if isinstance(e.target, str) else e.target)])
+        for e in examples
+    }
+
+
+def _unclean(kind: Kind, name: str, what: str, at: int, count: int) -> Finding:
+    more = f" and {count - 1} more" if count > 1 else ""
+    return Finding(
+        kind=kind, severity="error", ids=(name,), where=(name,), message=f"{what} at character {max(at, 0) + 1}{more}"
+    )
+
+
+def _detectors() -> list[Any]:
+    from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
+    from detect_secrets.plugins.high_entropy_strings import HighEntropyStringsPlugin
+    from detect_secrets.plugins.ip_public import IPPublicDetector
+    from detect_secrets.plugins.keyword import KeywordDetector
+
+    guesses = (HighEntropyStringsPlugin, IPPublicDetector, KeywordDetector)
+    kinds = get_mapping_from_secret_type_to_class()
+    return [kind() for _, kind in sorted(kinds.items()) if not issubclass(kind, guesses)]

@@ -1,0 +1,120 @@
+"""What one call to an endpoint can come back with besides an answer: why it failed, and what its headers said.
+
+The client writes these and the wrappers read them: `Retrying` asks whether another try makes sense and when,
+`Throttled` what the endpoint still takes.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import math
+import re
+import time
+from collections.abc import Mapping
+
+from harness.errors import Outage
+from harness.models.base import Missing, Struct, Usage
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class CallFailed(Outage):
+    """One call gave no answer. It is an `Outage`, so a model without wrappers keeps the contract.
+
+    Args:
+        message: what happened, for people; holds no key.
+        retry: whether the same call may succeed later.
+        fatal: no call to this model will succeed until a person acts (key, model id, quota).
+        status: the HTTP status, where there was one.
+        after: seconds that the endpoint asked to wait (Retry-After), or None.
+        usage: what the call was billed although nothing usable came of it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry: bool,
+        fatal: bool = False,
+        status: int | None = None,
+        after: float | None = None,
+        usage: Usage | None = None,
+    ) -> None:
+        super().__init__(Missing(type="outage", message=message, usage=usage or Usage()))
+        self.retry = retry
+        self.fatal = fatal
+        self.status = status
+        self.after = after
+
+
+class Limits(Struct, frozen=True):
+    """The x-ratelimit headers of one reply: what is left, and the seconds until all is back; None where not said."""
+
+    requests_limit: int | None = None
+    requests_left: int | None = None
+    requests_reset: float | None = None
+    tokens_limit: int | None = None
+    tokens_left: int | None = None
+    tokens_reset: float | None = None
+
+
+def limits(headers: Mapping[str, str]) -> Limits | None:
+    """The rate limits that a reply's headers tell, or None when they tell nothing."""
+    values: dict[str, float] = {}
+    for kind in ("requests", "tokens"):
+        for field, header in (("limit", "limit"), ("left", "remaining"), ("reset", "reset")):
+            text = headers.get(f"x-ratelimit-{header}-{kind}")
+            value = None if text is None else duration(text) if field == "reset" else _number(text)
+            if value is not None:
+                values[f"{kind}_{field}"] = value if field == "reset" else int(value)
+    return Limits(**values) if values else None  # pyright: ignore[reportArgumentType]
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, from retry-after-ms, or Retry-After as seconds or an HTTP date; None when not said.
+
+    A date is read against the server's own Date header where there is one, so that a clock that goes wrong here does
+    not send a request early.
+    """
+    for header in ("retry-after-ms", "x-ms-retry-after-ms"):
+        milliseconds = _number(headers.get(header, ""))
+        if milliseconds is not None:
+            return milliseconds / 1000
+    text = headers.get("retry-after")
+    if text is None:
+        return None
+    seconds = _number(text)
+    if seconds is not None:
+        return seconds
+    then = _timestamp(text)
+    if then is None:
+        return None
+    now = _timestamp(headers.get("date", ""))
+    return max(0.0, then - (time.time() if now is None else now))
+
+
+def duration(text: str) -> float | None:
+    """Seconds of `1s`, `6m0s`, `20ms`, `1h2m3.5s` or a bare number of seconds; None for anything else."""
+    number = _number(text)
+    if number is not None:
+        return number
+    parts = _DURATION.findall(text)
+    if not parts or "".join(a + b for a, b in parts) != text.strip():
+        return None
+    return sum(float(value) * _SECONDS[unit] for value, unit in parts)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None
+
+
+def _timestamp(text: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None

@@ -1,0 +1,209 @@
+"""An endpoint's answer, read without trust: what is usable becomes a `Completion`, all else an error with its class.
+
+The SDK's own models hand HTML on as a string and raise bare decode errors on cut JSON; here the bytes are decoded once,
+by msgspec, into what a chat reply needs and nothing more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from harness.errors import Failed
+from harness.models.base import Completion, Failure, FailureType, Finish, Message, Request, Usage
+from harness.models.calls import CallFailed
+
+QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "quota_exceeded"})
+FILTERED = frozenset({"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation", "invalid_prompt"})
+_OVERFLOW = re.compile(
+    r"context_length_exceeded|exceed_context_size|context (window|size|length)|prompt is too long",
+    re.IGNORECASE,
+)
+
+Scrub = Callable[[str], str]
+
+
+class _TokenDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _TokenDetails | None = None
+
+
+class _Message(msgspec.Struct):
+    content: Any = None
+    refusal: Any = None
+
+
+class _Token(msgspec.Struct):
+    logprob: float = 0.0
+
+
+class _Logprobs(msgspec.Struct):
+    content: list[_Token] | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message | None = None
+    finish_reason: str | None = None
+    logprobs: _Logprobs | None = None
+
+
+class _Reply(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    model: str | None = None
+    error: Any = None
+
+
+_decoder = msgspec.json.Decoder(_Reply)
+
+
+def estimate_tokens(text: str) -> int:
+    """Tokens of a text without its tokenizer: a token for four UTF-8 bytes, rounded up."""
+    return -(-len(text.encode("utf-8", "replace")) // 4)
+
+
+def estimate_prompt(messages: tuple[Message, ...]) -> int:
+    """Prompt tokens without the tokenizer: 3 a message, 3 for the answer's start, and the texts (OpenAI cookbook)."""
+    return 3 + sum(3 + estimate_tokens(m.content) for m in messages)
+
+
+def read(body: bytes, content_type: str, request: Request, scrub: Scrub) -> Completion:
+    """The completion of a 200. Raises `Failed` (filtered, refused) or `CallFailed` (nothing usable came).
+
+    Args:
+        body: the raw bytes.
+        content_type: as the header has it, for the message.
+        request: what was asked, to estimate usage that was not sent.
+        scrub: takes the key out of a text that people will see.
+    """
+    try:
+        reply = _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        start = scrub(body[:80].decode("utf-8", "replace"))
+        billed = Usage(input=estimate_prompt(request.messages), output=-(-len(body) // 4), estimated=True)
+        if content_type.startswith("text/html"):
+            billed = Usage()  # a proxy's page, not the model's work
+        raise CallFailed(
+            f"the reply is not the JSON of a chat completion ({content_type or 'no content type'}): {error}; "
+            f"it starts {start!r}",
+            retry=True,
+            status=200,
+            usage=billed,
+        ) from None
+    if not reply.choices or reply.choices[0].message is None:
+        raise _no_choice(reply, request, scrub)
+    choice, message = reply.choices[0], reply.choices[0].message
+    text = scrub(_text(message.content))
+    refusal = scrub(_text(message.refusal))
+    usage = _usage(reply.usage, request, text or refusal)
+    model = reply.model or ""
+    if refusal:
+        raise Failed(_failure("refused", "the model refused", refusal, usage, model))
+    if choice.finish_reason == "content_filter":
+        raise Failed(_failure("content_filter", "the endpoint's filter cut the answer", text, usage, model))
+    finish: Finish = "length" if choice.finish_reason in ("length", "max_tokens") else "stop"
+    return Completion(text=text, usage=usage, model=model, finish=finish, logprob=_logprob(choice, request))
+
+
+def refused(status: int, body: Any, text: str, after: float | None, scrub: Scrub, hint: str = "") -> Exception:
+    """The error of a status above 299: `Failed` where the request itself is at fault, else `CallFailed`.
+
+    Args:
+        status: the HTTP status.
+        body: the decoded error (the SDK hands on what stands under `error`), a mapping or anything else.
+        text: the raw body, for the message when the error has none.
+        after: Retry-After in seconds.
+        scrub: takes the key out of a text that people will see.
+        hint: what a person may do about it, put at the end of the message.
+    """
+    error: Mapping[str, Any] = body if isinstance(body, Mapping) else {}
+    inner = error.get("innererror")
+    codes = {str(error.get("code")), str(error.get("type"))}
+    if isinstance(inner, Mapping):
+        codes.add(str(inner.get("code")))
+    message = scrub(str(error.get("message") or text or "no message").strip()[:400])
+    said = f"{status}: {message}{hint}"
+    if status == 429:
+        fatal = bool(codes & QUOTA)
+        return CallFailed(said, retry=not fatal, fatal=fatal, status=status, after=after)
+    if status in (408, 409, 425) or status >= 500 or "DeploymentNotReady" in codes:
+        return CallFailed(said, retry=True, status=status, after=after)
+    if status in (400, 413, 422):
+        kind: FailureType = "invalid"
+        if codes & FILTERED:
+            kind = "content_filter"
+        elif _OVERFLOW.search(message) or any(_OVERFLOW.search(c) for c in codes) or status == 413:
+            kind = "overflow"
+        return Failed(_failure(kind, said, "", Usage(), ""))
+    return CallFailed(said, retry=False, fatal=True, status=status)
+
+
+def _no_choice(reply: _Reply, request: Request, scrub: Scrub) -> Exception:
+    """Why a 200 has no choice: an error in it (some gateways answer so), or nothing at all."""
+    error = reply.error
+    if isinstance(error, Mapping) and any(v is not None for v in error.values()):
+        code = str(error.get("code"))
+        status = int(code) if re.fullmatch("[345][0-9][0-9]", code) else 502
+        if code in QUOTA or str(error.get("type")) in QUOTA:
+            status = 429
+        elif code in FILTERED:
+            status = 400
+        found = refused(status, error, "", None, scrub)
+        if isinstance(found, CallFailed) and reply.usage is not None:
+            usage = _usage(reply.usage, request, "")
+            found = CallFailed(
+                f"200 with an error: {found.missing.message}",
+                retry=found.retry,
+                fatal=found.fatal,
+                status=found.status,
+                usage=usage,
+            )
+        return found
+    said = f": {scrub(str(error))[:200]}" if isinstance(error, str) else ""
+    usage = _usage(reply.usage, request, "") if reply.usage else Usage()
+    return CallFailed(f"200 without an answer{said}", retry=True, status=200, usage=usage)
+
+
+def _failure(kind: FailureType, message: str, text: str, usage: Usage, model: str) -> Failure:
+    return Failure(boundary="model", type=kind, message=message, text=text, usage=usage, model=model)
+
+
+def _text(content: Any) -> str:
+    """The text of a content field: a string, a list of parts, or null."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        parts: list[Any] = content
+        return "".join(str(p.get("text") or "") for p in parts if isinstance(p, Mapping))
+    return ""
+
+
+def _usage(sent: _Usage | None, request: Request, text: str) -> Usage:
+    """What the endpoint said that it billed; what it did not say is estimated, and marked."""
+    prompt = sent.prompt_tokens if sent else None
+    output = sent.completion_tokens if sent else None
+    estimated = not prompt or output is None
+    details = sent.prompt_tokens_details if sent else None
+    tokens = prompt or estimate_prompt(request.messages)
+    return Usage(
+        input=tokens,
+        cached_input=min((details.cached_tokens or 0) if details else 0, tokens),
+        output=estimate_tokens(text) if output is None else output,
+        estimated=estimated,
+    )
+
+
+def _logprob(choice: _Choice, request: Request) -> float | None:
+    """Mean log-probability a token, where it was asked for and given."""
+    tokens = choice.logprobs.content if choice.logprobs else None
+    if not request.logprobs or not tokens:
+        return None
+    return sum(t.logprob for t in tokens) / len(tokens)

@@ -1,0 +1,67 @@
+"""What would settle an open comparison: the smallest effect that it finds, and the examples that a hoped-for one needs.
+
+Both start from the plus-two standard error, so that a small n is not flattered. In large samples the smallest effect
+found 4 times in 5 is min_effect + 2.80 SE, and the n for an effect e is (2.80 s_d / (e - min_effect))^2 (Card 2020;
+Miller 2024). That is too good below n = 200 and with few clusters (power 60-76 % at the effect so stated), so:
+the exact power of the t test (non-central t, the comparison's own degrees of freedom) stands in for 2.80; the standard
+error is freed of its bias (1 + 1 / 4 df); (n + 2) / n makes up for the two rows that pull the mean to 0; and half an
+example is added where 0/1 scores move in whole ones. benchmarks/calibration holds the result to 78 %.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+
+from scipy.special import nctdtrinc, stdtrit
+
+from harness.stats import Difference
+
+LIMIT = 10**9  # examples; who needs more is told that no number is enough
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """What would settle a comparison.
+
+    Args:
+        expect: the effect hoped for.
+        detectable: the smallest true effect that n as it is finds 4 times in 5.
+        n: examples needed to find `expect` 4 times in 5; None when `expect` is not above min_effect (no n is enough).
+        more: n less the examples there are, 0 when there are enough.
+    """
+
+    expect: float
+    detectable: float
+    n: int | None
+    more: int | None
+
+
+def _smallest(found: Difference, n: float, power: float) -> float:
+    """Smallest effect found with this power by n examples of the same spread and cluster sizes."""
+    now = found.df or (found.n_clusters or found.n) + 1.0
+    df = max(1.0, now * n / found.n)
+    reach = float(nctdtrinc(df, 1 - power, stdtrit(df, 1 - found.alpha / 2)))
+    spread = found.se * sqrt(found.n + 2) * (1 + 1 / (4 * now))
+    step = 0.5 / n if "McNemar" in found.method else 0.0
+    return (found.min_effect + reach * spread / sqrt(n + 2)) * (n + 2) / n + step
+
+
+def detectable(found: Difference, power: float = 0.8) -> float:
+    """The smallest true effect that this comparison, repeated, would answer `yes` with this power."""
+    return _smallest(found, found.n, power)
+
+
+def needed(found: Difference, expect: float, power: float = 0.8) -> Needed:
+    """How many examples like these would answer `yes` with this power if the true effect were `expect`."""
+    if not 0 < power < 1:
+        raise ValueError(f"power must lie in (0, 1), got {power!r}")
+    now, low, high = detectable(found, power), 0, 1
+    while _smallest(found, high, power) > expect:
+        low, high = high, 2 * high
+        if expect <= found.min_effect or high > LIMIT:
+            return Needed(expect, now, None, None)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _smallest(found, middle, power) > expect else (low, middle)
+    return Needed(expect, now, high, max(0, high - found.n))

@@ -1,0 +1,164 @@
+"""The wire types of a run directory: what running writes and reading reads. Making and reading meet only here.
+
+Each is one JSON line or file. `SCHEMA` counts up when a reader of the old form would go wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from harness.models.base import Completion, Failure, Missing, Struct, Usage
+
+SCHEMA = 1
+
+Outcome = Completion | Failure | Missing
+
+
+class Trial(Struct, frozen=True):
+    """One example, once, in one arm: a line of `trials.jsonl`. Its key is (arm, example, repeat)."""
+
+    arm: str
+    example: str
+    repeat: int = 0
+    completion: Completion | None = None
+    failure: Failure | None = None
+    missing: Missing | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """The one of the three that is set."""
+        outcome = self.completion or self.failure or self.missing
+        assert outcome is not None, f"trial {self.arm}/{self.example} holds no outcome"
+        return outcome
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What makes a trial one of its kind within a run."""
+        return (self.arm, self.example, self.repeat)
+
+    @staticmethod
+    def of(arm: str, example: str, repeat: int, outcome: Outcome) -> Trial:
+        """A trial that holds this outcome."""
+        match outcome:
+            case Completion():
+                return Trial(arm=arm, example=example, repeat=repeat, completion=outcome)
+            case Failure():
+                return Trial(arm=arm, example=example, repeat=repeat, failure=outcome)
+            case Missing():
+                return Trial(arm=arm, example=example, repeat=repeat, missing=outcome)
+
+
+class Score(Struct, frozen=True):
+    """One metric of one trial: a line of `scores.jsonl`.
+
+    `value` lies in [0, 1], or is None when the scorer could not say (it is missing then, never 0).
+    A failed trial is scored without a scorer: the worst value of the metric, labelled with its failure type.
+    """
+
+    arm: str
+    example: str
+    metric: str
+    value: float | None
+    repeat: int = 0
+    label: str = ""
+    reason: str = ""
+    usage: Usage = Usage()
+
+
+class DevTrial(Struct, frozen=True):
+    """One configuration or checkpoint scored on dev (on its first `n` rows, in a fixed order)."""
+
+    config: dict[str, Any]
+    n: int
+    score: float
+    failures: int = 0
+    input_tokens: float = 0.0
+    usd: float | None = None
+    seconds: float = 0.0
+    kept: bool = False
+    note: str = ""
+
+
+class FitCost(Struct, frozen=True):
+    """What it took to fit an arm, before its first test call. `usd` is None when a price is unknown."""
+
+    usage: Usage = Usage()
+    usd: float | None = 0.0
+    seconds: float = 0.0
+    trials: int = 0
+    labelled_rows: int = 0
+    trained_tokens: int = 0
+    train_seconds: float = 0.0
+    train_usd: float | None = 0.0
+
+
+class Artifact(Struct, frozen=True):
+    """What a tuner made: how to open it as a model, and what is known of its making.
+
+    `model` is a model reference as a YAML would name it (a directory, `openai/ft:...`, a deployment).
+    `curve` holds (step, training loss, validation loss or None).
+    """
+
+    model: str
+    tuner: str
+    job: str = ""
+    checkpoint: str = ""
+    base: str = ""
+    curve: tuple[tuple[int, float | None, float | None], ...] = ()
+    info: dict[str, Any] = {}
+
+
+class Fit(Struct, frozen=True):
+    """A fitted arm, frozen before test: `fits/<arm>.json`.
+
+    `recipe` is the chosen configuration, whole: the arm can be opened again from it and nothing else.
+    """
+
+    arm: str
+    technique: str
+    model: str
+    recipe: dict[str, Any]
+    cost: FitCost = FitCost()
+    dev_score: float | None = None
+    trials: tuple[DevTrial, ...] = ()
+    artifact: Artifact | None = None
+    notes: tuple[str, ...] = ()
+    digest: str = ""
+
+
+class Frozen(Struct, frozen=True):
+    """What was decided before the first test call: `frozen.json`."""
+
+    baseline: str | None
+    candidates: tuple[str, ...]
+    rule: str
+    because: str
+    digests: dict[str, str] = {}
+
+
+class Manifest(Struct, frozen=True):
+    """The receipt of a finished run: `manifest.json`, written last. A run without it is not finished."""
+
+    benchmark: str
+    run: str
+    question: str
+    schema: int = SCHEMA
+    status: Literal["complete", "incomplete"] = "complete"
+    created: str = ""
+    finished: str = ""
+    command: str = ""
+    versions: dict[str, str] = {}
+    digests: dict[str, str] = {}
+    seeds: dict[str, int] = {}
+    machine: dict[str, Any] = {}
+    estimate: dict[str, Any] = {}
+    actual: dict[str, Any] = {}
+    test_looks: int = 1
+    notes: tuple[str, ...] = ()
+
+
+def encode(record: Any) -> bytes:
+    """One JSON line, keys in a fixed order, without the newline."""
+    return msgspec.json.encode(record, order="deterministic")

@@ -1,0 +1,246 @@
+"""Names inside a benchmark that must fit each other: arms, metrics, scorers, roles, dev trials. Reads no file."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from typing import Any, NoReturn, get_args, get_origin
+
+from harness import scorers
+from harness.answer import Answer
+from harness.errors import Problem, SpecError, near
+from harness.spec import Benchmark, GateSpec, ModelSpec
+from harness.techniques import FineTune, Rule
+from harness.techniques.base import Sweep, Technique
+from harness.yamlfile import Source, YamlPath, quoted
+
+BASELINES = ("auto", "best_of_all")
+
+
+def check(benchmark: Benchmark, source: Source) -> list[Problem]:
+    """Every reference that does not hold.
+
+    Args:
+        benchmark: what validated; parts with mistakes of their own may be left out of it.
+        source: the file; names are looked up in it, so that a left-out arm is still a known one.
+    """
+    check = _Check(benchmark, source)
+    check.arms()
+    check.cycles()
+    check.roles()
+    check.metrics()
+    check.gates()
+    check.sweeps()
+    check.endpoints()
+    return check.problems
+
+
+def is_tuned(arm: str, arms: dict[str, Any]) -> bool:
+    """Whether an arm answers on a tuned model: it tunes one, names an arm that does, or extends one."""
+    seen: set[str] = set()
+    while arm in arms and arm not in seen:
+        seen.add(arm)
+        technique = arms[arm]
+        if isinstance(technique, FineTune):
+            return True
+        arm = technique.model or technique.extends or ""
+    return False
+
+
+def swept(technique: Technique) -> dict[str, tuple[Any, ...]]:
+    """The fields of a technique that are sweeps, with the values to try."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for name, info in type(technique).model_fields.items():
+        kinds = (info.annotation, *get_args(info.annotation))
+        value = getattr(technique, name)
+        if any(get_origin(k) is Sweep for k in kinds) and value is not None:
+            found[name] = value
+    return found
+
+
+class _Check:
+    def __init__(self, benchmark: Benchmark, source: Source) -> None:
+        self.problems: list[Problem] = []
+        self._benchmark = benchmark
+        self._source = source
+        self._arms = _names(source.data.get("arms"), benchmark.arms)
+        self._metrics = _names(source.data.get("metrics"), benchmark.metrics)
+
+    def _say(self, path: YamlPath, what: str, valid: str = "", fix: str = "", got: str = "") -> None:
+        self.problems.append(self._source.problem(path, what, got=got, valid=valid, fix=fix))
+
+    def _known(self, path: YamlPath, name: str, valid: Iterable[str], noun: str) -> bool:
+        valid = list(valid)
+        if name in valid:
+            return True
+        self._say(path, f"there is no {noun} {quoted(name)}", ", ".join(valid), near(name, valid))
+        return False
+
+    def arms(self) -> None:
+        """`extends` and what goes with each technique."""
+        for name, arm in self._benchmark.arms.items():
+            here: YamlPath = ("arms", name)
+            others = [a for a in self._arms if a != name]
+            if arm.extends == name:
+                self._say((*here, "extends"), "an arm cannot extend itself", ", ".join(others))
+            elif arm.extends is not None:
+                self._known((*here, "extends"), arm.extends, others, "arm")
+            if arm.extends != name and isinstance(self._benchmark.arms.get(arm.extends or ""), Rule):
+                fix = "extend a prompt or few_shot arm"
+                self._say((*here, "extends"), "a rule has no prompt to hand on", fix=fix, got=quoted(arm.extends))
+            if arm.model == name:
+                self._say((*here, "model"), "an arm cannot answer on its own model", fix="name the arm that tunes it")
+            elif arm.model in self._benchmark.arms and not is_tuned(arm.model, dict(self._benchmark.arms)):
+                tuned = [a for a in others if is_tuned(a, dict(self._benchmark.arms))]
+                fix = "" if tuned else "leave `model` out: the base model is the default"
+                self._say((*here, "model"), f"the arm {arm.model!r} tunes no model", ", ".join(tuned), fix)
+            if isinstance(arm, Rule):
+                for key in ("extends", "model"):
+                    if getattr(arm, key) is not None:
+                        what = f"a rule asks no model, so `{key}` means nothing"
+                        self._say((*here, key), what, fix=f"remove `{key}`")
+            if isinstance(arm, FineTune):
+                self._tuner(here, arm)
+
+    def _tuner(self, here: YamlPath, arm: FineTune) -> None:
+        if arm.tuner == "existing" and not arm.served:
+            fix = "add `served:`, the tuned model or deployment"
+            self._say((*here, "served"), "`tuner: existing` needs `served`", "a model reference", fix)
+        if arm.tuner != "existing" and arm.served:
+            fix = "write `tuner: existing`, or remove `served`"
+            self._say((*here, "served"), f"`served` belongs to tuner: existing, not to tuner: {arm.tuner}", fix=fix)
+
+    def cycles(self) -> None:
+        """`extends` and `model` between arms must end somewhere."""
+        arms = self._benchmark.arms
+        told: set[str] = set()
+        for start in arms:
+            chain = [start]
+            for link in chain:
+                after = [n for n in (arms[link].extends, arms[link].model) if n in arms and n != link]
+                for name in after:
+                    if name == start and start not in told:
+                        loop = _loop(start, arms)
+                        told.update(loop)
+                        key = "extends" if arms[start].extends in loop else "model"
+                        self._say(("arms", start, key), "arms go round in a circle: " + " -> ".join([*loop, start]),
+                                  fix="let one of them stand on its own")  # fmt: skip
+                    if name not in chain:
+                        chain.append(name)
+
+    def roles(self) -> None:
+        """`candidate` and `baseline`."""
+        benchmark, arms = self._benchmark, dict(self._benchmark.arms)
+        candidate, baseline = benchmark.candidate, benchmark.baseline
+        tuned = [a for a in arms if is_tuned(a, arms)]
+        if candidate is not None:
+            self._known(("candidate",), candidate, self._arms, "arm")
+        if candidate in arms and candidate not in tuned:
+            fix = "name a fine-tuned arm, or leave it out" if tuned else "add an arm with technique: fine_tune"
+            self._say(("candidate",), f"the candidate {candidate!r} is no fine-tuned arm", ", ".join(tuned), fix)
+        self._known(("baseline",), baseline, [*BASELINES, *self._arms], "arm")
+        if baseline == candidate:
+            self._say(("baseline",), "candidate and baseline are the same arm", fix="write `baseline: auto`")
+        if baseline == "auto" and tuned and len(tuned) == len(self._arms):
+            fix = "add a prompt or few_shot arm to beat"
+            self._say(("baseline",), "`auto` chooses among arms without fine-tuning, and there is none", fix=fix)
+
+    def metrics(self) -> None:
+        """Scorers that exist with settings that they have, one primary."""
+        answer = Answer(**self._benchmark.task.answer.model_dump())
+        for name, metric in self._benchmark.metrics.items():
+            if ":" in metric.scorer:
+                continue  # a file of the user's, which is not run before the run
+            try:
+                scorers.build(name, metric, answer, _never)
+            except SpecError as error:
+                for p in error.problems:
+                    self._say(tuple(p.path.split(".")), p.what, p.valid, p.fix, p.got)
+        primary = [n for n, m in self._benchmark.metrics.items() if m.primary]
+        for name in primary[1:]:
+            what = f"only one metric can be primary, and `{primary[0]}` is"
+            self._say(("metrics", name, "primary"), what, fix="keep `primary: true` on the one that decides")
+        meant = any(self._source.get(("metrics", n, "primary")) for n in self._metrics)  # mistyped is said elsewhere
+        if not primary and not meant and len(self._metrics) > 1:
+            self._say(("metrics",), "no metric is primary", ", ".join(self._metrics),
+                      "add `primary: true` to the one that decides")  # fmt: skip
+
+    def gates(self) -> None:
+        """Arms and metrics that gates name."""
+        for name, gate in self._benchmark.gates.items():
+            here: YamlPath = ("gates", name)
+            if gate.arm != "*":
+                self._known((*here, "arm"), gate.arm, ["*", *self._arms], "arm")
+            if gate.on is not None:
+                self._known((*here, "on"), gate.on, self._metrics, "metric")
+            self._rivals(here, gate)
+
+    def _rivals(self, here: YamlPath, gate: GateSpec) -> None:
+        for key, words in (("beats", ["baseline"]), ("not_worse_than", ["baseline", "saved"])):
+            rival = getattr(gate, key)
+            if rival is None:
+                continue
+            if rival == gate.arm:
+                self._say((*here, key), "an arm is held against itself", fix="name another arm, or `baseline`")
+            else:
+                self._known((*here, key), rival, [*words, *self._arms], "arm")
+
+    def sweeps(self) -> None:
+        """No more candidates than dev trials, no value twice."""
+        most = self._benchmark.run.dev_trials
+        for name, arm in self._benchmark.arms.items():
+            here: YamlPath = ("arms", name)
+            count, parts = 1, list[str]()
+            for knob, values in swept(arm).items():
+                for value in {v for v in values if values.count(v) > 1}:
+                    self._say((*here, knob), f"{quoted(value)} stands twice in the sweep", fix="keep one of them")
+                count *= len(values)
+                parts += [f"{len(values)} {knob}"] if len(values) > 1 else []
+            if count > most:
+                what = f"{count} configurations ({' x '.join(parts)}), but every arm has {most} dev trials"
+                fix = f"try fewer values, or set run.dev_trials to {count} (every arm then has as many)"
+                self._say(here, what, f"at most {most}", fix)
+
+    def endpoints(self) -> None:
+        """What a model given by its endpoint says of itself."""
+        metrics = self._benchmark.metrics
+        specs: list[tuple[YamlPath, Any]] = [(("model",), self._benchmark.model)]
+        specs += [(("metrics", n, "judge"), m.judge) for n, m in metrics.items()]
+        for path, spec in specs:
+            if isinstance(spec, ModelSpec):
+                self._endpoint(path, spec)
+        if not self._benchmark.question.strip():
+            self._say(("question",), "the question is empty", fix="write what the run shall answer")
+
+    def _endpoint(self, path: YamlPath, spec: ModelSpec) -> None:
+        if spec.base_url is not None and not spec.base_url.startswith(("http://", "https://")):
+            self._say((*path, "base_url"), "not a web address", "https://host/v1", got=quoted(spec.base_url))
+        if spec.api_key_env is not None and not spec.api_key_env.replace("_", "").isalnum():
+            fix = "write the variable's name; the key itself never stands in a file"
+            valid = "a name such as OPENAI_API_KEY"
+            self._say((*path, "api_key_env"), "not the name of an environment variable", valid, fix)
+        if spec.retires is not None:
+            try:
+                datetime.date.fromisoformat(spec.retires)
+            except ValueError:
+                self._say((*path, "retires"), "no such day", "a date such as 2027-06-30", got=quoted(spec.retires))
+
+
+def _never() -> NoReturn:
+    raise AssertionError("a check opens no model")
+
+
+def _names(raw: Any, read: Iterable[str]) -> list[str]:
+    return [str(k) for k in raw] if isinstance(raw, dict) else list(read)
+
+
+def _loop(start: str, arms: Any) -> list[str]:
+    """The shortest way from an arm back to itself."""
+    ways = [[start]]
+    for way in ways:
+        for name in (arms[way[-1]].extends, arms[way[-1]].model):
+            if name == start:
+                return way
+            if name in arms and name not in way:
+                ways.append([*way, name])
+    return [start]

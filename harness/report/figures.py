@@ -1,0 +1,152 @@
+"""Numbers as people read them: a unit on each, and no more digits than the interval behind it supports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from math import floor, isfinite, log10
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A figure with its name and what is said beside it. `yaml`: the line that would measure it, where it was not."""
+
+    label: str
+    value: str
+    note: str = ""
+    yaml: str = ""
+
+
+DASH = "–"
+UNKNOWN = "unknown"
+
+
+def places(half: float) -> int:
+    """Decimals that an interval of this half-width supports: two significant digits of the half-width, at most 3."""
+    if not isfinite(half) or half <= 0:
+        return 1
+    return min(max(1 - floor(log10(half)), 0), 3)
+
+
+def score(mean: float, low: float = 0.0, high: float = 0.0) -> str:
+    """A score in points of 100."""
+    return f"{100 * mean:.{min(places(50 * (high - low)), 1)}f}"
+
+
+def score_interval(low: float, high: float) -> str:
+    """An interval of a score, in points of 100."""
+    n = min(places(50 * (high - low)), 1)
+    return f"{100 * low:.{n}f} to {100 * high:.{n}f}"
+
+
+def points(value: float, low: float, high: float) -> str:
+    """A difference in points, with its sign."""
+    return _signed(100 * value, min(places(50 * (high - low)), 1))
+
+
+def points_interval(low: float, high: float) -> str:
+    """An interval of a difference, in points."""
+    n = min(places(50 * (high - low)), 1)
+    return f"{_signed(100 * low, n)} to {_signed(100 * high, n)}"
+
+
+def _signed(value: float, n: int) -> str:
+    text = f"{abs(value):.{n}f}"
+    sign = "" if not float(text) else "+" if value > 0 else "−"
+    return sign + text
+
+
+def usd(value: float | None) -> str:
+    """Dollars: three significant digits below 100, whole dollars above; never $0 for what is not nothing."""
+    if value is None:
+        return UNKNOWN
+    if not isfinite(value):
+        return "no limit"
+    sign, size = ("−" if value < 0 else ""), abs(value)
+    if size == 0:
+        return "$0"
+    if size >= 99.995:
+        return f"{sign}${size:,.0f}"
+    n = min(max(2 - floor(log10(size)), 2), 12)
+    text = f"{size:.{n}f}"
+    if n > 2:
+        text = text.rstrip("0")
+        text += "0" * max(0, 2 - len(text.partition(".")[2]))
+    return f"{sign}${text}"
+
+
+def count(value: float) -> str:
+    """A whole number with thousands marked."""
+    return f"{value:,.0f}"
+
+
+def about(value: float) -> str:
+    """A large number in two or three digits: 3,270 or 17 million."""
+    if not isfinite(value):
+        return "no number of"
+    for size, word in ((1e12, " trillion"), (1e9, " billion"), (1e6, " million")):
+        if value >= size:
+            return f"{value / size:.3g}{word}"
+    if value < 100:
+        return f"{value:.0f}"
+    step = 10 ** (floor(log10(value)) - 2)
+    return f"{round(value / step) * step:,.0f}"
+
+
+def seconds(value: float) -> str:
+    """A time: two significant digits below 100 s, then minutes and hours."""
+    if value < 0.0005:
+        return "under 1 ms"
+    if value < 1:
+        return f"{1000 * value:.2g} ms" if value < 0.0995 else f"{1000 * value:.0f} ms"
+    if value < 9.95:
+        return f"{value:.1f} s"
+    if value < 120:
+        return f"{value:.0f} s"
+    if value < 7200:
+        return f"{value / 60:.0f} min"
+    return f"{value / 3600:.1f} h"
+
+
+def months(value: float) -> str:
+    """A span: days under a fortnight, weeks under three months, then months and years."""
+    if not isfinite(value):
+        return "never"
+    days = value * 365.25 / 12
+    if days < 1:
+        return "under a day"
+    if days < 13.5:
+        return _many(round(days), "day")
+    if days < 90:
+        return _many(round(days / 7), "week")
+    return _many(round(value), "month") if value < 36 else f"{value / 12:.1f} years"
+
+
+def _many(n: int, word: str) -> str:
+    return f"{n:,} {word}{'' if n == 1 else 's'}"
+
+
+def many(n: int, word: str, plural: str = "") -> str:
+    """A count with its noun: 1 row, 2 rows."""
+    return f"{n:,} {word if n == 1 else plural or word + 's'}"
+
+
+def day_after(start: date, span: float) -> str:
+    """The day that lies so many months after another, or empty when it lies too far off to name."""
+    if not isfinite(span) or span > 1200:
+        return ""
+    day = start + timedelta(days=span * 365.25 / 12)
+    return f"{day.day} {day:%B %Y}"
+
+
+def share(part: float, whole: float) -> str:
+    """A share in percent."""
+    if not whole:
+        return DASH
+    value = 100 * part / whole
+    return "0 %" if value == 0 else f"{value:.1f} %" if value < 9.95 else f"{value:.0f} %"
+
+
+def p_value(p: float) -> str:
+    """A p-value, two digits, never 0."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"

@@ -1,0 +1,115 @@
+"""A stored run, read once, as everything on a page needs it: no key, no network, no model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cached_property
+from typing import Any
+
+from harness.compare import Board, Cell, Comparison, cell, compare
+from harness.models.base import Completion, Failure
+from harness.records import Fit, Frozen, Manifest, Score, Trial
+from harness.spec import Benchmark
+from harness.store import RunDirectory
+from harness.taskset import Example
+from harness.techniques import FineTune
+from harness.verdict import Verdict
+
+EXTRAS = ("hygiene", "estimate", "shown")
+ScoreKey = tuple[str, str, int, str]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What lies in a run directory, joined. `trials[arm, example]` are its repeats in order."""
+
+    benchmark: Benchmark
+    verdict: Verdict
+    manifest: Manifest
+    board: Board
+    examples: tuple[Example, ...]
+    trials: dict[tuple[str, str], list[Trial]]
+    scores: dict[ScoreKey, Score]
+    fits: dict[str, Fit]
+    frozen: Frozen | None
+    extras: dict[str, Any]
+
+    @staticmethod
+    def read(
+        directory: RunDirectory, benchmark: Benchmark, verdict: Verdict, manifest: Manifest, board: Board
+    ) -> Stored:
+        """Everything of a run. Files that only some runs have (hygiene, estimate) are in `extras` where they exist."""
+        latest: dict[tuple[str, str, int], Trial] = {t.key: t for t in directory.read_trials()}
+        trials: dict[tuple[str, str], list[Trial]] = {}
+        for trial in latest.values():
+            trials.setdefault((trial.arm, trial.example), []).append(trial)
+        fits = {arm: fit for arm in benchmark.arms if (fit := directory.fit(arm)) is not None}
+        extras: dict[str, Any] = {}
+        for name in EXTRAS:
+            extras[name] = directory.load(f"{name}.json", object)
+        return Stored(
+            benchmark=benchmark,
+            verdict=verdict,
+            manifest=manifest,
+            board=board,
+            examples=directory.load("examples.json", tuple[Example, ...]) or (),
+            trials=trials,
+            scores={(s.arm, s.example, s.repeat, s.metric): s for s in directory.read_scores()},
+            fits=fits,
+            frozen=directory.frozen(),
+            extras={k: v for k, v in extras.items() if v is not None},
+        )
+
+    @property
+    def primary(self) -> str:
+        """The metric that decides."""
+        return self.benchmark.primary
+
+    @cached_property
+    def tuned(self) -> tuple[str, ...]:
+        """Arms that answer on a tuned model."""
+        arms = self.benchmark.arms
+        own = {name for name, technique in arms.items() if isinstance(technique, FineTune)}
+        return tuple(name for name, technique in arms.items() if name in own or technique.model in own)
+
+    @cached_property
+    def day(self) -> date:
+        """The day of the run: what "today" means on its page, so that the page is a pure function of the run."""
+        for text in (self.manifest.finished, self.manifest.created):
+            try:
+                return datetime.fromisoformat(text.replace("Z", "+00:00")).date()
+            except ValueError:
+                continue
+        return datetime.now(UTC).date()
+
+    @cached_property
+    def cells(self) -> dict[tuple[str, str], Cell]:
+        """Every arm on every metric."""
+        alpha = self.benchmark.verdict.alpha
+        return {(a, m): cell(self.board, a, m, alpha) for a in self.board.arms for m in self.board.metrics}
+
+    def against(self, candidate: str, baseline: str, metric: str | None = None) -> Comparison | None:
+        """One arm against another on a metric (the primary one); None where no example has both scores."""
+        import numpy as np
+
+        metric = metric or self.primary
+        d = self.board.oriented(candidate, metric) - self.board.oriented(baseline, metric)
+        if bool(np.isnan(d).all()):
+            return None
+        rules = self.benchmark.verdict
+        (made,) = compare(
+            self.board, metric, [candidate], baseline,
+            min_effect=rules.min_effect, alpha=rules.alpha, max_missing=rules.max_missing,
+        )  # fmt: skip
+        return made
+
+    def text_of(self, arm: str, example: str) -> tuple[str, str]:
+        """An arm's first answer to an example and what failed (empty when nothing did)."""
+        repeats = self.trials.get((arm, example))
+        if not repeats:
+            return "", "no answer"
+        outcome = repeats[0].outcome
+        if isinstance(outcome, Completion):
+            return outcome.text, ""
+        return (outcome.text if isinstance(outcome, Failure) else ""), outcome.type

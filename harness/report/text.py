@@ -1,0 +1,155 @@
+"""Hostile text made safe to show: model output, data and names can hold anything, and none of it may act or mislead.
+
+Escaping is the template's work; here is what escaping leaves: characters that turn text round, end a file or cannot be
+written, JSON inside a page, formulas inside a spreadsheet, and what differs between two texts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+from typing import Any, Literal, NamedTuple
+
+LONGEST = 2_000  # characters of one text that a page shows at once; the whole of it is in the page's data
+DIFF_LONGEST = 1_200  # words beyond which a difference is not worked out
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff"
+    "\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
+)
+_WORDS = re.compile(r"[぀-ヿ㐀-䶿一-鿿豈-﫿가-힯\U00020000-\U0003ffff]|[^\W_]+(?:['’\-][^\W_]+)*|\s+|.", re.S)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")
+
+
+def visible(text: str) -> str:
+    """A text in which nothing hides: control characters, bidi controls and lone surrogates are shown by a sign.
+
+    C0 controls become their control picture (NUL: ␀), lone surrogates U+FFFD, all else ⟦U+202E⟧; tabs and
+    newlines stay.
+    """
+    return _UNSEEN.sub(_sign, text.replace("\r\n", "\n"))
+
+
+def _sign(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "\u2421"
+    if 0xD800 <= code <= 0xDFFF:
+        return "\ufffd"
+    return f"⟦U+{code:04X}⟧"
+
+
+def shown(text: str, longest: int = LONGEST) -> str:
+    """`visible`, cut where it is very long, the cut said."""
+    if len(text) <= longest:
+        return visible(text)
+    return f"{visible(text[:longest])} … [{len(text) - longest:,} more characters]"
+
+
+def one_line(text: str, longest: int = 120) -> str:
+    """A text on one line, for titles and tables."""
+    flat = " ".join(text[: 4 * longest].split())
+    return visible(flat if len(flat) <= longest else flat[: longest - 1] + "…")
+
+
+def storable(text: str) -> str:
+    """What CSV and Parquet can hold: UTF-8, so a lone surrogate becomes U+FFFD; NUL too."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd") if not _plain(text) else text
+
+
+def _plain(text: str) -> bool:
+    return text.isascii() and "\0" not in text
+
+
+def defused(text: str) -> str:
+    """A CSV cell that no spreadsheet takes for a formula: an apostrophe goes before what could start one (OWASP)."""
+    text = storable(text)
+    return "'" + text if text.lstrip(" ").startswith(_FORMULA) else text
+
+
+def script_json(value: Any) -> str:
+    """JSON that may stand inside `<script>`: ASCII alone, and no `<`, `>` or `&`. Read back, it is the same data."""
+    plain = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return plain.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+class Piece(NamedTuple):
+    """A part of a word difference: in both texts, only in the answer, or only in the target."""
+
+    kind: Literal["same", "extra", "lacking"]
+    text: str
+
+
+def difference(answer: str, target: str, *, ordered: bool) -> tuple[Piece, ...]:
+    """The answer, word by word: what stands in the target too, what does not, and what the target has beside it.
+
+    With `ordered` words are aligned (longest matching blocks); without, as in lists whose order says nothing, each word
+    is looked up in the target's words, and those never found come last. Chinese, Japanese and Korean go by character.
+    """
+    a, b = _words(answer), _words(target)
+    if len(a) > DIFF_LONGEST or len(b) > DIFF_LONGEST:
+        return (Piece("same", answer),)
+    return _joined(_aligned(a, b) if ordered else _looked_up(a, b))
+
+
+def _words(text: str) -> list[str]:
+    return _WORDS.findall(text)
+
+
+def _counts(word: str) -> bool:
+    return any(unicodedata.category(c)[0] in "LNM" for c in word)
+
+
+def _aligned(a: Sequence[str], b: Sequence[str]) -> list[Piece]:
+    pieces: list[Piece] = []
+    fold_a, fold_b = [w.casefold() for w in a], [w.casefold() for w in b]
+    for tag, i1, i2, j1, j2 in SequenceMatcher(None, fold_a, fold_b, autojunk=False).get_opcodes():
+        if tag in ("delete", "replace"):
+            pieces.append(Piece("extra", "".join(a[i1:i2])))
+        if tag in ("insert", "replace"):
+            pieces.append(Piece("lacking", "".join(b[j1:j2])))
+        if tag == "equal":
+            pieces.append(Piece("same", "".join(a[i1:i2])))
+    return pieces
+
+
+def _looked_up(a: Sequence[str], b: Sequence[str]) -> list[Piece]:
+    left = Counter(w.casefold() for w in b if _counts(w))
+    pieces: list[Piece] = []
+    for word in a:
+        if not _counts(word):
+            pieces.append(Piece("same", word))
+        elif left[word.casefold()] > 0:
+            left[word.casefold()] -= 1
+            pieces.append(Piece("same", word))
+        else:
+            pieces.append(Piece("extra", word))
+    for word in b:
+        if _counts(word) and left[word.casefold()] > 0:
+            left[word.casefold()] -= 1
+            pieces += [Piece("same", " "), Piece("lacking", word)]
+    return pieces
+
+
+def _joined(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
+    """Neighbours of one kind as one piece; white space between two of a kind goes with them."""
+    made: list[Piece] = []
+    for piece in pieces:
+        if made and made[-1].kind == piece.kind:
+            made[-1] = Piece(piece.kind, made[-1].text + piece.text)
+        elif (
+            len(made) > 1
+            and made[-1].kind == "same"
+            and made[-2].kind == piece.kind == "extra"
+            and not made[-1].text.strip()
+        ):
+            gap = made.pop().text
+            made[-1] = Piece(piece.kind, made[-1].text + gap + piece.text)
+        elif piece.text:
+            made.append(piece)
+    return tuple(made)

@@ -1,0 +1,106 @@
+"""Can I trust this, and what exactly was run: the facts that a careful reader looks for after the answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness import prices
+from harness.report import figures
+from harness.report.figures import Fact
+from harness.report.stored import Stored
+from harness.report.text import one_line
+from harness.spec import ModelSpec
+
+FLAGS = {
+    "missing": "answers are missing, too many or enough to turn the answer",
+    "few_clusters": "fewer than 6 clusters: no interval can be carried",
+    "some_clusters": "fewer than 20 clusters: the interval is rough",
+    "indicative": "fewer than 50 examples: indicative only",
+    "locked": "the interval alone would have answered, the exact test did not agree",
+}
+
+
+def trust(stored: Stored) -> tuple[Fact, ...]:
+    """n, clusters, failures, leakage, dev trials per arm, test looks, judge agreement, price dates."""
+    made, board = stored.verdict.comparison, stored.board
+    facts = [Fact("test examples", figures.count(len(board.ids)), _grouped(stored))]
+    if made is not None:
+        facts.append(
+            Fact("method", made.method, f"paired by example; {figures.p_value(made.p)}, level {made.alpha:.3g}")
+        )
+        facts.append(Fact("pairs missing", figures.count(made.n_missing), "left out of the comparison and counted"))
+    facts.append(Fact("failed answers", *_failed(stored)))
+    frozen = stored.frozen
+    if frozen is not None:
+        facts.append(Fact("baseline", one_line(frozen.baseline or "every other arm"), one_line(frozen.because, 200)))
+    trials = ", ".join(f"{a} {f.cost.trials}" for a, f in stored.fits.items())
+    if trials:
+        facts.append(Fact("dev trials an arm", trials, "each arm chose its knobs on dev, never on test"))
+    looks = stored.manifest.test_looks
+    facts.append(
+        Fact("test set used", figures.many(looks, "time"), "" if looks < 2 else "each look makes luck likelier")
+    )
+    facts.append(_leaks(stored))
+    judges = [m for m, s in stored.benchmark.metrics.items() if s.judge or s.scorer.startswith("judge")]
+    if judges:
+        facts.append(Fact("judged by a model", ", ".join(judges), "without human labels: by judge only"))
+    facts.append(Fact("prices", *_priced(stored)))
+    for flag in stored.verdict.flags:
+        if flag in FLAGS:
+            facts.append(Fact("mind", FLAGS[flag]))
+    return tuple(facts)
+
+
+def _grouped(stored: Stored) -> str:
+    names = {e.cluster for e in stored.examples if e.cluster}
+    return f"in {figures.many(len(names), 'cluster')}" if names else "each on its own (no clusters named)"
+
+
+def _failed(stored: Stored) -> tuple[str, str]:
+    efforts = stored.board.efforts
+    total = sum(e.n for e in efforts.values())
+    failed = {a: sum(e.failures.values()) for a, e in efforts.items() if e.failures}
+    each = ", ".join(f"{a} {n}" for a, n in failed.items())
+    return f"{sum(failed.values())} of {total:,}", (
+        f"{each}; each counts as wrong" if each else "no arm failed to answer"
+    )
+
+
+def _leaks(stored: Stored) -> Fact:
+    found: Any = stored.extras.get("hygiene")
+    if not isinstance(found, list):
+        return Fact("leakage", "not stored with this run", "`harness check FILE` lists leaks")
+    return Fact("leakage", figures.many(len(found), "finding"), "test rows like a row of train, dev or a document")  # pyright: ignore
+
+
+def _priced(stored: Stored) -> tuple[str, str]:
+    model = stored.benchmark.model
+    spec = model if isinstance(model, ModelSpec) else ModelSpec(id=model)
+    local = any(e.compute_seconds for e in stored.board.efforts.values())
+    if local:
+        rate = stored.benchmark.economics.local_usd_per_hour
+        if rate is None:
+            return "unknown", "no price of this machine's time; `economics: {local_usd_per_hour: 0.20}` sets one"
+        return f"{figures.usd(rate)} an hour", "this machine's time, as the benchmark file says"
+    price = prices.token_price(spec)
+    if not price.known:
+        return "unknown", price.reason
+    dated = f", {price.dated}" if price.dated else ""
+    return f"{price.source}{dated}", price.warning(stored.day)
+
+
+def receipt(stored: Stored) -> tuple[Fact, ...]:
+    """Versions, digests, seeds and the exact command."""
+    m = stored.manifest
+    machine = ", ".join(f"{k} {v}" for k, v in m.machine.items())
+    facts = [
+        Fact("command", one_line(m.command, 300)),
+        Fact("run", one_line(m.run)),
+        Fact("finished", one_line(m.finished)),
+        Fact("machine", one_line(machine, 200)),
+        Fact("seeds", ", ".join(f"{k} {v}" for k, v in m.seeds.items())),
+    ]
+    facts += [Fact(f"digest of {k}", one_line(v)) for k, v in m.digests.items()]
+    facts += [Fact(f"digest of arm {a}", f.digest) for a, f in stored.fits.items() if f.digest]
+    facts.append(Fact("versions", ", ".join(f"{k} {v}" for k, v in m.versions.items())))
+    return tuple(f for f in facts if f.value)

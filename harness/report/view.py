@@ -1,0 +1,326 @@
+"""All that a page, a summary or a terminal shows of a run, as plain frozen data in the order in which it is read.
+
+Answer, arms, pictures, examples, the checklist, trust, receipt: what is written here is what every output says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness import economics, stats
+from harness.compare import Board, Cell, Comparison, Effort
+from harness.records import DevTrial, Manifest
+from harness.report import figures, money
+from harness.report.checklist import Question, checklist
+from harness.report.examples import Flip, flips, tally
+from harness.report.figures import Fact
+from harness.report.money import Bill, Ledger, Worth
+from harness.report.stored import Stored
+from harness.report.text import one_line
+from harness.report.trust import receipt, trust
+from harness.spec import Benchmark
+from harness.store import RunDirectory
+from harness.verdict import Verdict
+
+WORDS = {"yes": "Yes", "no": "No", "inconclusive": "Inconclusive"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The first thing that is read: one word, one sentence, why, and what would change it."""
+
+    status: str
+    word: str
+    sentence: str
+    because: str
+    worth: str
+    worth_status: str
+    would_change: tuple[str, ...]
+    figures: tuple[Fact, ...]
+    comparison: Comparison | None
+
+
+@dataclass(frozen=True)
+class ArmRow:
+    """One arm in the table. `role` is candidate, baseline or neither; `level` marks arms that may be the best."""
+
+    name: str
+    technique: str
+    model: str
+    role: str
+    tuned: bool
+    level: bool
+    cells: dict[str, Cell]
+    failures: dict[str, int]
+    effort: Effort
+    bill: Bill
+    train_seconds: float
+    trained_tokens: int
+    chosen: str
+    trials: tuple[DevTrial, ...]
+    dev_score: float | None
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The series behind the pictures. A picture without data is not drawn.
+
+    `differences`: every arm against the baseline; `front`: arms on the Pareto front; `loss`: (step, training loss,
+    validation loss or None) by arm; `shots`: dev trials with k; `spending`: (month, dollars) corners by arm.
+    """
+
+    differences: tuple[Comparison, ...]
+    front: frozenset[str]
+    loss: dict[str, tuple[tuple[int, float | None, float | None], ...]]
+    shots: tuple[tuple[str, DevTrial], ...]
+    spending: dict[str, tuple[tuple[float, float], ...]]
+
+
+@dataclass(frozen=True)
+class View:
+    """The whole page."""
+
+    question: str
+    name: str
+    run: str
+    primary: str
+    metrics: dict[str, bool]
+    n: int
+    answer: Answer
+    arms: tuple[ArmRow, ...]
+    pictures: Pictures
+    worth: Worth | str
+    ledgers: dict[str, Ledger]
+    flips: tuple[Flip, ...]
+    flip_counts: dict[str, int]
+    checklist: tuple[Question, ...]
+    trust: tuple[Fact, ...]
+    receipt: tuple[Fact, ...]
+    stored: Stored
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the run wants said."""
+        return self.stored.manifest.notes
+
+
+def build(directory: RunDirectory, benchmark: Benchmark, verdict: Verdict, manifest: Manifest, board: Board) -> View:
+    """The view of a stored run. Pure: the same run gives the same view on any day."""
+    stored = Stored.read(directory, benchmark, verdict, manifest, board)
+    billed, books = money.bills(stored), money.ledgers(stored)
+    worth = money.worth(stored, billed, books.get(verdict.baseline or ""))
+    rows = _arms(stored, billed)
+    found = flips(stored)
+    return View(
+        question=one_line(benchmark.question, 300),
+        name=one_line(manifest.benchmark, 80),
+        run=one_line(manifest.run, 80),
+        primary=benchmark.primary,
+        metrics=dict(board.metrics),
+        n=len(board.ids),
+        answer=_answer(stored, worth, rows),
+        arms=rows,
+        pictures=_pictures(stored, billed),
+        worth=worth,
+        ledgers=books,
+        flips=found,
+        flip_counts=tally(stored),
+        checklist=checklist(stored, billed, worth),
+        trust=trust(stored),
+        receipt=receipt(stored),
+        stored=stored,
+    )
+
+
+def _answer(stored: Stored, worth: Worth | str, rows: tuple[ArmRow, ...]) -> Answer:
+    verdict, made = stored.verdict, stored.verdict.comparison
+    asked = made is not None
+    status = verdict.beat if asked else "unasked"
+    money_said = worth.sentence if isinstance(worth, Worth) else ""
+    facts: list[Fact] = []
+    if made is not None:
+        between = figures.points_interval(made.low, made.high)
+        facts.append(
+            Fact(
+                f"difference in {made.metric}",
+                f"{figures.points(made.delta, made.low, made.high)} points",
+                f"{100 * (1 - made.alpha):.3g} % interval {between}; {made.n_pairs} examples",
+            )
+        )
+    if isinstance(worth, Worth):
+        facts += _money_facts(stored, worth)
+    elif asked:
+        facts.append(Fact("is it worth it?", "not priced", worth))
+    if not asked and rows:
+        best = max(rows, key=lambda r: r.cells[stored.primary].mean)
+        cell = best.cells[stored.primary]
+        value = figures.score(cell.mean, cell.low, cell.high)
+        between = figures.score_interval(cell.low, cell.high)
+        facts.append(Fact(f"best {stored.primary}: {best.name}", f"{value} of 100", f"interval {between}"))
+    return Answer(
+        status=status,
+        word=WORDS[verdict.beat] if asked else "Not asked",
+        sentence=_plain(verdict.sentence, WORDS[verdict.beat] if asked else "Not asked"),
+        because=_capital(verdict.because),
+        worth=money_said,
+        worth_status=worth.answer if isinstance(worth, Worth) else "unknown",
+        would_change=(*verdict.would_change, *_money_changes(worth)),
+        figures=tuple(facts),
+        comparison=made,
+    )
+
+
+def _plain(sentence: str, word: str) -> str:
+    """The sentence after its first word, which stands beside it."""
+    rest = sentence.removeprefix(f"{word}: ")
+    return _capital(one_line(rest, 400))
+
+
+def _capital(text: str) -> str:
+    """A sentence starts large, unless it starts with a name that is written small."""
+    first = text.split(" ", 1)[0]
+    return text if "_" in first else text[:1].upper() + text[1:]
+
+
+def _money_facts(stored: Stored, worth: Worth) -> list[Fact]:
+    saved, terms = worth.saved, worth.terms
+    word, sign = ("saves", 1) if saved.mean >= 0 else ("costs more", -1)
+    lower, upper = (figures.usd(v) for v in sorted((1000 * sign * saved.low, 1000 * sign * saved.high)))
+    each = figures.usd(1000 * abs(saved.mean))
+    facts = [Fact(f"{word} per 1,000 tasks", each, f"interval {lower} to {upper}, fixed costs apart")]
+    paid = worth.payback
+    if terms.fixed > 0 or terms.hosting > 0:
+        day = figures.day_after(stored.day, paid.months)
+        late = figures.months(paid.high)
+        text = f"{figures.months(paid.low)} to {late}" if paid.low != paid.high else ""
+        lasts = f"; it lives {figures.months(terms.months)} ({worth.life.ends})"
+        note = (f"on {day}; " if day else "") + (f"interval {text}" if text else "no interval") + lasts
+        facts.append(
+            Fact("pays back in" if paid.months < float("inf") else "pays back", figures.months(paid.months), note)
+        )
+    return facts
+
+
+def _money_changes(worth: Worth | str) -> tuple[str, ...]:
+    """Where the economic answer flips, each with all else as it is."""
+    if isinstance(worth, str):
+        return ()
+    lines: list[str] = []
+    at = worth.flips
+    if at.requests is not None:
+        lines.append(f"The money flips at {figures.about(at.requests)} requests a month.")
+    if at.price is not None and at.price > 0 and abs(at.price - 1) > 0.005:
+        lines.append(f"The money flips if a fine-tuned task costs {at.price:.2g} times what it does.")
+    if at.value is not None and at.value > 0:
+        lines.append(f"It flips where a correct answer is worth {figures.usd(at.value)}.")
+    return tuple(lines)
+
+
+def _arms(stored: Stored, billed: dict[str, Bill]) -> tuple[ArmRow, ...]:
+    board, verdict = stored.board, stored.verdict
+    table = np.array([board.oriented(a, stored.primary) for a in board.arms]).T
+    whole = table[~np.isnan(table).any(axis=1)] if table.size else table
+    level = [False] * len(board.arms)
+    if len(board.arms) > 1 and len(whole) > 1:
+        clusters = None
+        if board.clusters is not None:
+            there = ~np.isnan(table).any(axis=1)
+            clusters = [c for c, t in zip(board.clusters, there, strict=True) if t]
+        level = list(stats.may_be_best(whole, clusters, stored.benchmark.verdict.alpha))
+    rows: list[ArmRow] = []
+    for i, arm in enumerate(board.arms):
+        fit = stored.fits.get(arm)
+        role = "candidate" if arm == verdict.candidate else "baseline" if arm == verdict.baseline else ""
+        rows.append(
+            ArmRow(
+                name=arm,
+                technique=stored.benchmark.arms[arm].kind,
+                model=one_line(fit.model if fit else "", 80),
+                role=role,
+                tuned=arm in stored.tuned,
+                level=bool(level[i]),
+                cells={m: stored.cells[arm, m] for m in board.metrics},
+                failures=board.efforts[arm].failures,
+                effort=board.efforts[arm],
+                bill=billed[arm],
+                train_seconds=fit.cost.train_seconds if fit else 0.0,
+                trained_tokens=fit.cost.trained_tokens if fit else 0,
+                chosen=knobs(next((t.config for t in fit.trials if t.kept), fit.recipe)) if fit else "",
+                trials=fit.trials if fit else (),
+                dev_score=fit.dev_score if fit else None,
+            )
+        )
+    return tuple(sorted(rows, key=lambda r: (-_mean(r, stored), stored.board.arms.index(r.name))))
+
+
+def _mean(row: ArmRow, stored: Stored) -> float:
+    cell = row.cells[stored.primary]
+    return (cell.mean if stored.board.metrics[stored.primary] else 1 - cell.mean) if cell.n else -1.0
+
+
+def knobs(config: dict[str, object]) -> str:
+    """A configuration in a few words: k 6, select nearest."""
+    words: list[str] = []
+    for key, value in config.items():
+        if isinstance(value, dict):
+            words += [f"{k} {v}" for k, v in value.items() if v not in (None, "")]  # pyright: ignore[reportUnknownMemberType]
+        elif key in ("system", "call", "documents", "model"):
+            words.append(f"{key}: {one_line(str(value), 40)}")
+        else:
+            words.append(f"{key} {value}")
+    return one_line(", ".join(words), 160)
+
+
+def _pictures(stored: Stored, billed: dict[str, Bill]) -> Pictures:
+    board, verdict = stored.board, stored.verdict
+    differences: list[Comparison] = []
+    if verdict.baseline in board.arms:
+        assert verdict.baseline is not None
+        known = {c.candidate: c for c in (verdict.comparison, *verdict.others) if c and c.baseline == verdict.baseline}
+        for arm in board.arms:
+            if arm != verdict.baseline:
+                made = known.get(arm) or stored.against(arm, verdict.baseline)
+                differences += [made] if made else []
+    costs = [board.efforts[a].usd for a in board.arms]
+    quality = [stored.cells[a, stored.primary].mean for a in board.arms]
+    quality = quality if board.metrics[stored.primary] else [1 - q for q in quality]
+    front = economics.pareto(costs, quality)
+    loss = {a: f.artifact.curve for a, f in stored.fits.items() if f.artifact and len(f.artifact.curve) > 1}
+    shots = [
+        (arm, trial)
+        for arm, fit in stored.fits.items()
+        for trial in fit.trials
+        if isinstance(trial.config.get("k"), int) and stored.benchmark.arms[arm].kind == "few_shot"
+    ]
+    return Pictures(
+        differences=tuple(differences),
+        front=frozenset(a for a, on in zip(board.arms, list(front), strict=True) if on),
+        loss=loss,
+        shots=tuple(shots) if len({t.config["k"] for _, t in shots}) > 1 else (),
+        spending=_spending(stored, billed),
+    )
+
+
+def _spending(stored: Stored, billed: dict[str, Bill]) -> dict[str, tuple[tuple[float, float], ...]]:
+    """Cumulative dollars by month, of the candidate and the baseline, where volume and prices are known."""
+    spec, made = stored.benchmark.economics, dict[str, tuple[tuple[float, float], ...]]()
+    if spec.requests_per_month is None or stored.verdict.comparison is None:
+        return made
+    for arm in (stored.verdict.baseline, stored.verdict.candidate):
+        bill = billed.get(arm or "")
+        if arm is None or bill is None or bill.usd_a_task is None or bill.fixed is None or bill.hosting_month is None:
+            return {}
+        tuned = arm == stored.verdict.candidate
+        months = spec.horizon_months
+        if tuned:
+            months = min(
+                months,
+                economics.life(months, stored.day, money.retirement(stored)).months,
+            )
+        made[arm] = economics.cumulative(
+            bill.fixed, bill.usd_a_task, bill.hosting_month, spec.requests_per_month, months,
+            spec.retrain_every_months if tuned else None,
+        )  # fmt: skip
+    return made

@@ -1,0 +1,143 @@
+"""Vectors: the embedder and the index that few-shot neighbours, RAG and relevance share.
+
+sentence-transformers makes the vectors, chromadb finds the nearest documents. Both are imported when first used.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.models.base import Struct
+from harness.taskset import Document, digest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CHUNK_WORDS = 120
+
+
+class Passage(Struct, frozen=True):
+    """A chunk of a document: `id` is the document's id, with `#n` behind it from the second chunk on."""
+
+    id: str
+    title: str
+    text: str
+    similarity: float = 0.0
+
+
+class Embedder:
+    """Unit vectors of texts, each text embedded once. Safe to call from several threads."""
+
+    def __init__(self, path: Path, *, name: str = "all-minilm-l6-v2", batch: int = 64) -> None:
+        self.name = name
+        self._path = path
+        self._batch = batch
+        self._model: Any = None
+        self._lock = threading.Lock()
+        self._vectors: dict[str, NDArray[np.float32]] = {}
+
+    @property
+    def digest(self) -> str:
+        """Content hash of what decides its vectors."""
+        return digest(["embedder", self.name])
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of shape (len(texts), dimensions), each of length 1."""
+        with self._lock:
+            new = list(dict.fromkeys(t for t in texts if t not in self._vectors))
+            if new:
+                if self._model is None:
+                    self._model = _sentence_transformer(self._path)
+                made = self._model.encode(
+                    new, batch_size=self._batch, normalize_embeddings=True, show_progress_bar=False
+                )
+                self._vectors.update(zip(new, np.asarray(made, dtype=np.float32), strict=True))
+            if not texts:
+                return np.zeros((0, 0), dtype=np.float32)
+            return np.stack([self._vectors[t] for t in texts])
+
+
+def _sentence_transformer(path: Path) -> Any:
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(path), device=None, local_files_only=True)
+
+
+def chunks(document: Document) -> list[Passage]:
+    """A document cut at word boundaries into chunks of at most 120 words, overlapping by a sixth."""
+    words = document.text.split()
+    if len(words) <= CHUNK_WORDS:
+        return [Passage(document.id, document.title, document.text)]
+    step = CHUNK_WORDS - CHUNK_WORDS // 6
+    starts = range(0, max(len(words) - CHUNK_WORDS // 6, 1), step)
+    return [
+        Passage(document.id if n == 0 else f"{document.id}#{n}", document.title, " ".join(words[s : s + CHUNK_WORDS]))
+        for n, s in enumerate(starts)
+    ]
+
+
+class Index:
+    """A chromadb collection over document chunks, kept in a directory under its content's digest."""
+
+    def __init__(self, documents: Sequence[Document], embedder: Embedder, folder: Path) -> None:
+        self._embedder = embedder
+        self._passages = {p.id: p for d in documents for p in chunks(d)}
+        self.digest = digest([embedder.digest, [(p.id, p.title, p.text) for p in self._passages.values()]])
+        self._folder = folder / self.digest
+        self._collection: Any = None
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._passages)
+
+    def search(self, text: str, top_k: int) -> list[Passage]:
+        """The `top_k` passages with the highest cosine similarity, best first; ties by id, so that order is fixed."""
+        with self._lock:
+            if self._collection is None:
+                self._collection = self._open()
+            vector = self._embedder.embed([text])
+            found = self._collection.query(query_embeddings=vector, n_results=min(top_k, len(self._passages)))
+        ranked = sorted(zip(found["distances"][0], found["ids"][0], strict=True), key=lambda pair: (pair[0], pair[1]))
+        return [
+            Passage(p.id, p.title, p.text, similarity=1.0 - float(distance))
+            for distance, id in ranked
+            for p in (self._passages[id],)
+        ]
+
+    def _open(self) -> Any:
+        import chromadb
+        from chromadb.config import Settings
+
+        self._folder.mkdir(parents=True, exist_ok=True)
+        client = chromadb.PersistentClient(str(self._folder), settings=Settings(anonymized_telemetry=False))
+        # Exact up to thousands of chunks: the search list of HNSW is as long as it may be.
+        collection = client.get_or_create_collection(
+            "passages",
+            embedding_function=None,
+            configuration={"hnsw": {"space": "cosine", "ef_search": 200, "ef_construction": 200, "num_threads": 1}},
+        )
+        if collection.count() != len(self._passages):
+            ids = list(self._passages)
+            vectors = self._embedder.embed([f"{p.title}: {p.text}" for p in self._passages.values()])
+            for start in range(0, len(ids), 1000):
+                collection.upsert(ids=ids[start : start + 1000], embeddings=vectors[start : start + 1000])
+        return collection
+
+
+class Retrieve:
+    """`top_k` passages of an index, for one arm."""
+
+    def __init__(self, index: Index, top_k: int) -> None:
+        self._index = index
+        self._top_k = top_k
+
+    def search(self, text: str) -> list[Passage]:
+        """The passages for one input, best first."""
+        return self._index.search(text, self._top_k)

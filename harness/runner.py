@@ -1,0 +1,98 @@
+"""Runs what is not stored yet: arms x examples x repeats, at a bounded concurrency, each finished trial appended.
+
+What becomes of an answer is decided here and nowhere else: a completion that the task's format can read, a failure that
+scores 0, or a missing trial.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.answer import Answer, Unreadable
+from harness.errors import Failed, Outage
+from harness.models.base import Completion, Failure, FailureType
+from harness.records import Outcome, Trial
+from harness.taskset import Example
+from harness.techniques.base import Solver
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One trial to be made."""
+
+    arm: str
+    example: Example
+    repeat: int
+    solver: Solver
+
+
+def plan(
+    arm: str, solver: Solver, examples: Sequence[Example], repeats: int, done: set[tuple[str, str, int]]
+) -> list[Work]:
+    """What an arm has still to do."""
+    return [
+        Work(arm, example, repeat, solver)
+        for repeat in range(repeats)
+        for example in examples
+        if (arm, example.id, repeat) not in done
+    ]
+
+
+async def run(work: Iterable[Work], answer: Answer, concurrency: int, store: Callable[[Trial], None]) -> None:
+    """Make trials, at most `concurrency` at a time, and store each as it ends.
+
+    An error that is neither a failure nor an outage is a fault of ours: it ends the run with what is finished stored.
+    """
+    queue = iter(work)
+
+    async def worker() -> None:
+        for item in queue:
+            outcome = await attempt(item.solver, item.example, item.repeat, answer)
+            store(Trial.of(item.arm, item.example.id, item.repeat, outcome))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(concurrency):
+            group.create_task(worker())
+
+
+async def attempt(solver: Solver, example: Example, repeat: int, answer: Answer) -> Outcome:
+    """One example's outcome. The solver sees the input alone."""
+    try:
+        completion = await solver.solve(example.input, repeat=repeat)
+    except Failed as error:
+        return error.failure
+    except Outage as error:
+        return error.missing
+    return judge(completion, answer)
+
+
+def judge(completion: Completion, answer: Answer) -> Outcome:
+    """A completion, or the failure that it is: filtered, refused, empty, truncated, unparseable."""
+    finish: dict[str, FailureType] = {"content_filter": "content_filter", "refusal": "refused", "length": "truncated"}
+    if completion.finish in finish:
+        return _failed(completion, finish[completion.finish], f"the model stopped with {completion.finish}")
+    if not completion.text.strip():
+        return _failed(completion, "empty", "the model answered nothing")
+    try:
+        answer.read(completion.text)
+    except Unreadable as error:
+        return _failed(completion, "unparseable", str(error))
+    return completion
+
+
+def _failed(completion: Completion, type: FailureType, message: str) -> Failure:
+    return Failure(
+        boundary="answer" if type in ("unparseable", "empty") else "model",
+        type=type,
+        message=message,
+        text=completion.text,
+        usage=completion.usage,
+        seconds=completion.seconds,
+        compute_seconds=completion.compute_seconds,
+        model=completion.model,
+        shots=completion.shots,
+        passages=completion.passages,
+        attempts=completion.attempts,
+    )

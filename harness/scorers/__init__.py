@@ -1,0 +1,139 @@
+"""The scorers by the names that a benchmark file uses, and how a metric becomes one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from harness.answer import Answer
+from harness.errors import Problem, SpecError
+from harness.scorers.base import Mark, PairScorer, Scorer
+from harness.scorers.custom import Custom
+from harness.scorers.semantic import SemanticSimilarity
+from harness.scorers.structured import ExactSet, JsonMatch, SetF1, UnsupportedItems
+from harness.scorers.text import Abstention, Contains, Exact
+from harness.techniques.rule import load
+
+if TYPE_CHECKING:
+    from harness.retrieval import Embedder
+    from harness.spec import MetricSpec
+
+PLAIN: dict[str, type[PairScorer]] = {
+    "set_f1": SetF1,
+    "exact_set": ExactSet,
+    "exact": Exact,
+    "contains": Contains,
+    "json_match": JsonMatch,
+    "unsupported_items": UnsupportedItems,
+    "abstention": Abstention,
+}
+SCORERS: tuple[str, ...] = (*PLAIN, "semantic_similarity")
+
+__all__ = ["SCORERS", "Mark", "Scorer", "build"]
+
+
+def build(
+    name: str,
+    metric: MetricSpec,
+    answer: Answer,
+    embedder_factory: Callable[[], Embedder],
+    locate: Callable[[str], Path] | None = None,
+) -> Scorer:
+    """The scorer of a metric.
+
+    Args:
+        name: the metric's name in the benchmark file.
+        answer: the task's answer format, through which answer and target pass.
+        embedder_factory: called when a vector is first needed, never before.
+        locate: resolves a path of the benchmark file and keeps it inside the project; needed for `file.py:function`.
+
+    Raises:
+        SpecError: an unknown scorer or setting, a direction that the scorer does not have; all mistakes at once.
+    """
+    path = f"metrics.{name}"
+    if ".py:" in metric.scorer:
+        scorer = _custom(name, metric, locate)
+        known: tuple[str, ...] = ()
+    elif metric.scorer == "semantic_similarity":
+        scorer = SemanticSimilarity(name, answer, embedder_factory)
+        known = ()
+    elif metric.scorer in PLAIN:
+        return _plain(name, metric, answer, PLAIN[metric.scorer])
+    else:
+        near = difflib.get_close_matches(metric.scorer, SCORERS, n=1)
+        fix = f"did you mean {near[0]!r}?" if near else "name one of these, or a file.py:function inside the project"
+        raise SpecError(
+            Problem("no such scorer", path=f"{path}.scorer", got=repr(metric.scorer), valid=", ".join(SCORERS), fix=fix)
+        )
+    problems = [*_unknown(metric, path, known), *_direction(metric, path, scorer)]
+    if problems:
+        raise SpecError(problems)
+    return scorer
+
+
+def _plain(name: str, metric: MetricSpec, answer: Answer, kind: type[PairScorer]) -> Scorer:
+    path = f"metrics.{name}"
+    known = tuple(f for f in kind.model_fields if f not in ("name", "answer"))
+    problems = _unknown(metric, path, known)
+    if kind is Abstention and not answer.abstain:
+        problems.append(
+            Problem(
+                "abstention needs to know what an answer says that has none", path=f"{path}.scorer",
+                fix='set `task.answer.abstain`, such as "I don\'t know"',
+            )
+        )  # fmt: skip
+    settings = {k: v for k, v in metric.settings.items() if k in known}
+    try:
+        scorer = kind.model_validate({**settings, "name": name, "answer": answer})
+    except ValidationError as error:
+        for e in error.errors(include_input=False, include_url=False):
+            where, got = ".".join(str(part) for part in e["loc"]), settings[str(e["loc"][0])]
+            problems.append(Problem(e["msg"], path=f"{path}.settings.{where}", got=repr(got)[:80]))
+        raise SpecError(problems) from None
+    problems += _direction(metric, path, scorer)
+    if problems:
+        raise SpecError(problems)
+    return scorer
+
+
+def _custom(name: str, metric: MetricSpec, locate: Callable[[str], Path] | None) -> Custom:
+    path = f"metrics.{name}.scorer"
+    file, _, function = metric.scorer.rpartition(":")
+    if locate is None:
+        raise SpecError(Problem("a scorer of your own needs a benchmark file beside it", path=path, got=metric.scorer))
+    found = locate(file)
+    if not found.is_file():
+        raise SpecError(Problem("no such file", path=path, got=repr(file), fix="paths start at the benchmark file"))
+    try:
+        called = load(found, function)
+    except SpecError as error:
+        raise SpecError(
+            Problem(p.what, where=p.where, path=path, got=p.got, valid=p.valid, fix=p.fix) for p in error.problems
+        ) from error
+    return Custom(name, found, called, higher_is_better=metric.higher_is_better is not False)
+
+
+def _unknown(metric: MetricSpec, path: str, known: tuple[str, ...]) -> list[Problem]:
+    return [
+        Problem(
+            f"{metric.scorer} has no such setting", path=f"{path}.settings.{key}", got=repr(metric.settings[key])[:80],
+            valid=", ".join(known) or "no settings",
+        )
+        for key in metric.settings
+        if key not in known
+    ]  # fmt: skip
+
+
+def _direction(metric: MetricSpec, path: str, scorer: Scorer) -> list[Problem]:
+    if metric.higher_is_better in (None, scorer.higher_is_better):
+        return []
+    return [
+        Problem(
+            f"{metric.scorer} is better when {'higher' if scorer.higher_is_better else 'lower'}",
+            path=f"{path}.higher_is_better", got=repr(metric.higher_is_better), fix="leave it out",
+        )
+    ]  # fmt: skip

@@ -1,0 +1,78 @@
+"""Scorers of texts: is it the target, does it hold the target, does it abstain where the target does."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from harness.answer import singular
+from harness.models.base import Completion
+from harness.scorers.base import Mark, PairScorer, could_not_say
+from harness.taskset import Example
+
+_WORD = re.compile(r"[^\W_]+")
+
+
+def words(text: str) -> list[str]:
+    """The words of a text for looking one text up in another: no case, accents, punctuation or English plurals."""
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
+    bare = "".join(c for c in plain if not unicodedata.combining(c)).replace("'", "").replace("’", "")
+    return [singular(word) for word in _WORD.findall(bare)]
+
+
+def holds(text: list[str], part: list[str]) -> bool:
+    """Whether the words of `part` stand in `text` side by side, in order. No words are in every text."""
+    return f" {' '.join(part)} " in f" {' '.join(text)} " if part else True
+
+
+class Exact(PairScorer):
+    """`exact`: 1 if answer and target are the same text after the normaliser (a list: the same items in order)."""
+
+    def mark(self, example: Example, completion: Completion) -> Mark:
+        """1 or 0."""
+        same = self._form(self.answer.read(completion.text)) == self._form(example.target)
+        return Mark(value=float(same), label="same" if same else "different")
+
+    def _form(self, value: str | tuple[str, ...]) -> tuple[str, ...]:
+        if self.answer.format == "list":
+            items = (value,) if isinstance(value, str) else value
+            return tuple(n for item in items if (n := self.answer.normalise(item)))
+        return (self.answer.normalise(self.answer.write(value)),)
+
+
+class Contains(PairScorer):
+    """`contains`: the share of the target's items that stand in the answer's text, by whole words, plurals folded."""
+
+    def mark(self, example: Example, completion: Completion) -> Mark:
+        """A share; could not say when the target is empty, since every text holds nothing."""
+        targets = (example.target,) if isinstance(example.target, str) else example.target
+        wanted = [item for target in targets if (item := words(target))]
+        if not wanted:
+            return could_not_say("the target is empty: every answer would hold it")
+        text = words(completion.text)
+        absent = [" ".join(item) for item in wanted if not holds(text, item)]
+        value = 1 - len(absent) / len(wanted)
+        return Mark(value=value, reason=f"without {', '.join(absent)}" if absent else "")
+
+
+class Abstention(PairScorer):
+    """`abstention`: 1 if the answer abstains exactly where the target does (`task.answer.abstain`), else 0."""
+
+    def mark(self, example: Example, completion: Completion) -> Mark:
+        """1 or 0; the label says which of the four it was."""
+        if not self.answer.abstain:
+            return could_not_say("the task has no `answer.abstain`")
+        target = (example.target,) if isinstance(example.target, str) else example.target
+        should = self._abstains(" ".join(target))
+        does = self._abstains(completion.text)
+        label = {
+            (True, True): "rightly abstained", (True, False): "made up an answer",
+            (False, True): "wrongly abstained", (False, False): "answered",
+        }[should, does]  # fmt: skip
+        return Mark(value=float(should == does), label=label)
+
+    def _abstains(self, text: str) -> bool:
+        phrase = words(self.answer.abstain or "")
+        said = words(text)
+        # "I don't know." and "I don't know the answer to that" abstain; a long answer that holds the phrase does not.
+        return holds(said, phrase) and len(said) <= len(phrase) + 12

@@ -1,0 +1,348 @@
+"""A task set: the examples that every arm is held to, read once, checked whole.
+
+Files in (JSONL, one a split, or one file with a `split` column), examples out: ids unique, splits disjoint, a digest of
+the content. An input holds only the columns that the task's input template names; the target goes round the arms.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from harness import rows, template
+from harness.errors import DataError, Problem, capped, near
+from harness.models.base import Struct
+from harness.paths import locate, shown
+from harness.rows import text
+from harness.splits import ALIASES, SPLITS, DataFile, SplitName, files
+from harness.template import render
+
+MAX_ID = 200
+_WORDS = re.compile(r"[\W_]+")
+
+
+class Example(Struct, frozen=True):
+    """One task. `input` maps column to text (a list is joined by newlines); `target` is a text or a tuple of texts."""
+
+    id: str
+    input: Mapping[str, str]
+    target: str | tuple[str, ...]
+    split: SplitName
+    cluster: str | None = None
+    tags: tuple[str, ...] = ()
+    where: str = ""
+
+
+class Document(Struct, frozen=True):
+    """A text that RAG may retrieve. Never a labelled row."""
+
+    id: str
+    title: str
+    text: str
+
+
+class TaskSet(Struct, frozen=True):
+    """All examples by split, and what was read of them."""
+
+    train: tuple[Example, ...]
+    dev: tuple[Example, ...]
+    test: tuple[Example, ...]
+    digest: str
+    name: str = ""
+    notes: tuple[str, ...] = ()
+
+    def split(self, name: SplitName) -> tuple[Example, ...]:
+        """The examples of one split."""
+        return getattr(self, name)
+
+
+def digest(value: Any) -> str:
+    """Content hash (sha256, 16 hex digits) of anything that JSON can hold; the order of keys does not count."""
+    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]
+
+
+class Answer(Protocol):
+    """The part of the answer format that rows are held to."""
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """The valid targets of a label task; empty for every other task."""
+        ...
+
+
+class Task(Protocol):
+    """Where the rows are and how one becomes an input and a target (`spec.TaskSpec` fits)."""
+
+    @property
+    def data(self) -> str:
+        """Folder or file, as written."""
+        ...
+
+    @property
+    def answer(self) -> Answer:
+        """The answer format."""
+        ...
+
+    @property
+    def input(self) -> str:
+        """Template of the input."""
+        ...
+
+    @property
+    def target(self) -> str:
+        """Template of the target."""
+        ...
+
+    @property
+    def id(self) -> str:
+        """The column of the ids."""
+        ...
+
+    @property
+    def cluster(self) -> str | None:
+        """The column of the clusters."""
+        ...
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """New column names and the old ones."""
+        ...
+
+    @property
+    def limit(self) -> Mapping[SplitName, int]:
+        """At most so many rows of a split."""
+        ...
+
+
+def load(
+    task: Task, folder: Path, project: Path, *, allow_outside: bool = False, need: Sequence[SplitName] = ("test",)
+) -> TaskSet:
+    """Read a task set whole, in one pass, and check it.
+
+    Args:
+        task: the data's path, the templates and column names.
+        folder: where the path starts.
+        project: what the path may not leave, unless `allow_outside`.
+        need: splits that must not be missing.
+
+    Raises:
+        SpecError: the path leaves the project.
+        DataError: every mistake, with its line; 20 are shown, the rest is counted.
+    """
+    data = locate(task.data, folder, project, allow_outside=allow_outside)
+    reader = _Reader(task, task.answer.labels)
+    for file in files(data):
+        reader.file(file)
+    reader.finish(data, need)
+    if reader.problems:
+        raise DataError(capped(reader.problems))
+    split: dict[SplitName, tuple[Example, ...]] = {s: tuple(reader.split[s][: task.limit.get(s)]) for s in SPLITS}
+    content = [
+        [e.id, dict(e.input), e.target, e.split, e.cluster, e.tags] for s in SPLITS for e in split[s]
+    ]  # where a row stands is not part of what it is
+    return TaskSet(
+        train=split["train"], dev=split["dev"], test=split["test"], digest=digest(content),
+        name=data.stem, notes=tuple(reader.notes),
+    )  # fmt: skip
+
+
+def documents(file: Path) -> tuple[Document, ...]:
+    """The documents of a file with the columns id, title (may be missing) and text.
+
+    Raises:
+        DataError: every mistake, with its line.
+    """
+    made: list[Document] = []
+    problems: list[Problem] = []
+    seen: dict[str, int] = {}
+    for row in rows.read(file):
+        if isinstance(row, Problem):
+            problems.append(row)
+            continue
+        where = f"{shown(file)}:{row.line}"
+        for column in ("id", "text"):
+            if not text(row.data.get(column)).strip():
+                hint = "" if column in row.data else near(column, row.data) or f"add a column `{column}`"
+                state = "is empty" if column in row.data else "is missing"
+                problems.append(Problem(f"`{column}` {state}", where, path=column, valid="id, title, text", fix=hint))
+        id = text(row.data.get("id")).strip()
+        if id and id in seen:
+            what = f"the id {id!r} stands twice (first on line {seen[id]})"
+            problems.append(Problem(what, where, path="id", fix="give each document its own id"))
+        seen.setdefault(id, row.line)
+        made.append(Document(id=id, title=text(row.data.get("title")), text=text(row.data.get("text"))))
+    if not made and not problems:
+        problems.append(Problem("no documents in it", shown(file), fix="write one object a line: id, title, text"))
+    if problems:
+        raise DataError(capped(problems))
+    return tuple(made)
+
+
+def key(text: str) -> str:
+    """The form in which two inputs are the same: NFKC, casefold, every run of non-alphanumerics one space."""
+    return _WORDS.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip() or text
+
+
+class _Reader:
+    """One pass over all files; what must be known of all rows together is settled in `finish`."""
+
+    def __init__(self, task: Task, labels: Sequence[str]) -> None:
+        self.split: dict[SplitName, list[Example]] = {s: [] for s in SPLITS}
+        self.problems: list[Problem] = [
+            Problem(m.what, "", f"task.{name}", m.got, m.valid, m.fix)
+            for name, t in (("input", task.input), ("target", task.target))
+            if (m := template.mistake(t))
+        ]
+        self.notes: list[str] = []
+        self._task = task
+        self._labels = {label.strip().casefold() for label in labels}
+        self._valid = ", ".join(labels)
+        self._broken = bool(self.problems)
+        self._input = () if self._broken else sorted(template.columns(task.input))
+        self._lone = template.lone(task.target)
+        self._ids: dict[str, str] = {}
+        self._inputs: dict[str, Example] = {}
+        self._nameless: list[str] = []
+        self._clusterless: dict[SplitName, list[str]] = {s: [] for s in SPLITS}
+        self._read: dict[SplitName, int] = dict.fromkeys(SPLITS, 0)
+
+    def file(self, file: DataFile) -> None:
+        """Read one file."""
+        name = shown(file.path)
+        if self._broken:
+            return
+        for row in rows.read(file.path):
+            if isinstance(row, Problem):
+                self.problems.append(row)
+                continue
+            where = f"{name}:{row.line}"
+            data = row.data
+            if self._task.columns:
+                renamed = {n: data[o] for n, o in self._task.columns.items() if o in data}
+                data = {k: v for k, v in data.items() if k not in self._task.columns.values()} | renamed
+            split = file.split or self._which(data, where)
+            if split is not None:
+                self._example(data, split, where, row.line)
+
+    def _which(self, data: Mapping[str, Any], where: str) -> SplitName | None:
+        fix = "add a column `split` with train, dev or test, or put train.jsonl, dev.jsonl and test.jsonl in a folder"
+        if "split" not in data:
+            self.problems.append(Problem("the row has no `split`", where, "split", fix=near("split", data) or fix))
+            return None
+        value = text(data["split"]).strip()
+        if value.lower() not in ALIASES:
+            self.problems.append(Problem("no such split", where, "split", repr(value)[:60], ", ".join(SPLITS),
+                                         near(value, ALIASES)))  # fmt: skip
+        return ALIASES.get(value.lower())
+
+    def _example(self, data: Mapping[str, Any], split: SplitName, where: str, line: int) -> None:
+        problems = self.problems
+        before = len(problems)
+        self._read[split] += 1
+        id = self._id(data, split, where, line)
+        input = {c: text(data[c]) for c in self._input if data.get(c) is not None}
+        shown_input = self._rendered(self._task.input, "input", input, data, where)
+        if shown_input is not None and not "".join(input.values()).strip():
+            problems.append(Problem("the input is empty", where, fix="fill the row or remove it"))
+        target = self._target(data, where)
+        cluster = text(data.get(self._task.cluster)).strip() if self._task.cluster else ""
+        if self._task.cluster and not cluster:
+            self._clusterless[split].append(where)
+        tags = data.get("tags") or ()
+        if not isinstance(tags, list | tuple):
+            tags = [t.strip() for t in text(tags).split(",") if t.strip()]
+        if len(problems) > before or shown_input is None or target is None:
+            return
+        example = Example(
+            id=id, input=input, target=target, split=split, cluster=cluster or None,
+            tags=tuple(map(text, tags)), where=where,
+        )  # fmt: skip
+        same = self._inputs.setdefault(key(shown_input), example)
+        if same.split != split:
+            what = f"the row is in two splits: here in {split}, and in {same.split} at {same.where} (id {same.id!r})"
+            problems.append(Problem(what, where, fix="remove it from one of them; a test row in train is a leak"))
+        self.split[split].append(example)
+
+    def _id(self, data: Mapping[str, Any], split: SplitName, where: str, line: int) -> str:
+        id = text(data.get(self._task.id)).strip()
+        if not id:
+            self._nameless.append(where)
+            return f"{split}-{line}"
+        if len(id) > MAX_ID or not id.isprintable():
+            valid = f"at most {MAX_ID} printable characters"
+            self.problems.append(Problem("not a usable id", where, self._task.id, repr(id)[:60], valid))
+        if id in self._ids:
+            what = f"the id {id!r} stands twice (first at {self._ids[id]})"
+            self.problems.append(Problem(what, where, self._task.id, fix="ids are unique over all splits"))
+        self._ids.setdefault(id, where)
+        return id
+
+    def _rendered(
+        self, written: str, name: str, input: Mapping[str, str], data: Mapping[str, Any], where: str
+    ) -> str | None:
+        try:
+            return render(written, input)
+        except DataError as error:
+            missing = sorted(c for c in template.columns(written) if data.get(c) is None)
+            for column in missing:
+                what = f"`{column}` is null" if column in data else f"the row has no column `{column}`"
+                self.problems.append(Problem(what, where, column, valid=", ".join(map(str, data)),
+                                             fix=near(column, [c for c in data if c != column])))  # fmt: skip
+            if not missing:
+                self.problems.append(Problem(error.problems[0].what, where, f"task.{name}"))
+            return None
+
+    def _target(self, data: Mapping[str, Any], where: str) -> str | tuple[str, ...] | None:
+        names = template.columns(self._task.target)
+        value = data.get(self._lone) if self._lone else None
+        target: str | tuple[str, ...] | None
+        if isinstance(value, list | tuple):
+            target = tuple(text(v).strip() for v in value)
+            empty = not target or not all(target)
+        else:
+            input = {c: text(data[c]) for c in names if data.get(c) is not None}
+            target = self._rendered(self._task.target, "target", input, data, where)
+            if target is None:
+                return None
+            empty = not target.strip()
+        column = self._lone or ""
+        if empty:
+            got = repr(value)[:60] if self._lone else ""
+            fix = "label the row, or remove it; that there is no answer is said by task.answer.abstain"
+            self.problems.append(Problem("the target is empty, or an item of it", where, column, got, fix=fix))
+            return None
+        if self._labels:
+            for item in (target,) if isinstance(target, str) else target:
+                if item.strip().casefold() not in self._labels:
+                    self.problems.append(Problem("the target is none of task.answer.labels", where, column,
+                                                 repr(item)[:60], self._valid, near(item, self._labels)))  # fmt: skip
+        return target
+
+    def finish(self, data: Path, need: Sequence[SplitName]) -> None:
+        """What only all rows together show."""
+        if self._broken:
+            return
+        if self._nameless and len(self._nameless) == sum(self._read.values()):
+            self.notes.append(f"the rows have no `{self._task.id}`: their split and line number stands for it")
+        else:
+            fix = f"give every row a `{self._task.id}`, or none (split and line number are used then)"
+            what = f"`{self._task.id}` is missing"
+            self.problems += [Problem(what, w, self._task.id, fix=fix) for w in self._nameless]
+        for split, rows_without in self._clusterless.items():
+            if self._task.cluster and 0 < len(rows_without) < self._read[split]:
+                what = f"the row has no cluster, but others of {split} have"
+                fix = "give every row its cluster, or write `cluster: null` in the task"
+                self.problems += [Problem(what, w, self._task.cluster, fix=fix) for w in rows_without]
+        for split in SPLITS:
+            if split in need and not self.split[split] and not self.problems:
+                self.problems.append(Problem(f"the {split} split is empty", shown(data), fix=f"add {split} rows"))
+
+
+__all__ = ["ALIASES", "SPLITS", "Document", "Example", "SplitName", "Task", "TaskSet", "digest", "documents", "key",
+           "load", "render"]  # fmt: skip

@@ -1,0 +1,17 @@
+"""The techniques, as one union that pydantic tells apart by `technique:`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from harness.techniques.few_shot import FewShot
+from harness.techniques.fine_tune import FineTune
+from harness.techniques.prompt import Prompt
+from harness.techniques.rag import Rag
+from harness.techniques.rule import Rule
+
+TechniqueSpec = Annotated[Rule | Prompt | FewShot | Rag | FineTune, Field(discriminator="technique")]
+
+__all__ = ["FewShot", "FineTune", "Prompt", "Rag", "Rule", "TechniqueSpec"]

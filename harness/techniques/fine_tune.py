@@ -1,0 +1,223 @@
+"""Fine-tuning: train rows become weights; which checkpoint answers is chosen on dev.
+
+The system prompt of training is kept at inference. A job is identified by the hash of all that decides it, so that the
+same training is paid for once, however often the run is killed and started again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.errors import Problem, TuneError
+from harness.models.base import Model
+from harness.records import Artifact, Fit
+from harness.taskset import Example, digest
+from harness.techniques.base import Kit, Recipe, Solver, Technique, choose
+from harness.techniques.chat import ChatSolver, chat
+from harness.techniques.prompt import systems
+from harness.tuners.base import Checkpoint, Progress, Tuned, TuneJob, Tuner
+
+
+class Lora(BaseModel):
+    """LoRA's own knobs (Hu et al. 2021), under the names that AutoTrain and LLaMA-Factory use."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    r: int = Field(default=16, ge=1, le=1024, description="Rank of the update.")
+    alpha: int = Field(default=32, ge=1, description="Scale of the update (alpha / r).")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout on the adapter's input.")
+    target_modules: str | tuple[str, ...] = Field(
+        default="all-linear", description="all-linear, or the names of modules."
+    )
+
+
+class FineTune(Technique):
+    """`technique: fine_tune`. One training; each of its checkpoints is a candidate on dev."""
+
+    technique: Literal["fine_tune"] = Field(description="Train rows become weights; the checkpoint is chosen on dev.")
+    tuner: Literal["trl", "openai", "azure", "autotrain", "existing"] = Field(
+        default="trl", description="Where it is trained; existing: a tuned model that you have."
+    )
+    system: str | None = Field(
+        default=None, description="System prompt of training and of inference; default: `extends`'."
+    )
+    served: str | None = Field(
+        default=None, description="tuner: existing: the tuned model or deployment that you have."
+    )
+    epochs: Annotated[int, Field(ge=1, le=100)] | Literal["auto"] = Field(
+        default=3,
+        description="Passes over the train rows; each epoch's checkpoint is tried on dev. auto: the provider's choice.",
+    )
+    learning_rate: float | None = Field(
+        default=None, gt=0, le=1, description="Peak learning rate; default: the tuner's."
+    )
+    learning_rate_multiplier: float | None = Field(
+        default=None, gt=0, description="The provider's own knob (openai, azure)."
+    )
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        default=8, description="Rows a step. auto: the provider's choice."
+    )
+    lora: Lora = Field(default=Lora(), description="LoRA's own knobs.")
+    quantization: Literal["none", "int4", "int8"] = Field(
+        default="none", description="Train on a base model held in 4 or 8 bits (GPU)."
+    )
+    max_length: int | None = Field(
+        default=None, ge=16, description="Tokens at which training rows are cut; default: the longest row."
+    )
+    merge: bool = Field(default=True, description="Merge the adapter into the weights before serving.")
+    suffix: str = Field(default="", max_length=64, description="Ending of the tuned model's name at a provider.")
+    training_type: Literal["Standard", "GlobalStandard", "Developer"] | None = Field(
+        default=None, description="Azure's tier of training."
+    )
+    deployment_sku: Literal["standard", "globalstandard", "developertier"] | None = Field(
+        default=None, description="Azure's tier of hosting."
+    )
+    deployment_capacity: int = Field(
+        default=100, ge=1, description="Azure's capacity of the deployment, in thousand tokens a minute."
+    )
+    rows: int | None = Field(default=None, ge=10, description="Train on the first n rows only.")
+    seed: int | None = Field(default=None, description="Seed of the training; default: run.seed.")
+
+    def candidates(self, start: Recipe, kit: Kit) -> list[Recipe]:
+        """The prompt that training and inference share; checkpoints become candidates once they exist."""
+        written = (self.system,) if self.system is not None else None
+        return [msgspec.structs.replace(start, system=systems(written, start, kit)[0])]
+
+    async def solver(self, recipe: Recipe, train: Sequence[Example], model: Model | None, kit: Kit) -> Solver:
+        """The tuned model under the prompt that it was trained with."""
+        return ChatSolver(await kit.open(recipe.model), kit, recipe.system)
+
+    def params(self) -> dict[str, Any]:
+        """The hyperparameters that the tuner is given: all of the YAML that bears on training."""
+        skip = {"technique", "extends", "model", "system", "tuner", "served", "rows", "seed", "suffix"}
+        return self.model_dump(mode="json", exclude=skip)
+
+    def job(
+        self, train: Sequence[Example], dev: Sequence[Example], base: Model, start: Recipe, kit: Kit, home: Path
+    ) -> TuneJob:
+        """The training job, its files written under `home`. Its key hashes the rows, the base and the parameters."""
+        recipe = self.candidates(start, kit)[0]
+        rows = train[: self.rows] if self.rows else train
+        files = {"train": training_rows(recipe.system, rows, kit), "valid": training_rows(recipe.system, dev, kit)}
+        seed = self.seed if self.seed is not None else kit.seed
+        key = digest([self.tuner, base.digest, files, self.params(), seed])
+        folder = home / "tuned" / key
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = {name: _write(folder / f"{name}.jsonl", lines) for name, lines in files.items() if lines}
+        return TuneJob(
+            key=key,
+            base=base.name,
+            train=paths["train"],
+            valid=paths.get("valid"),
+            params=self.params(),
+            seed=seed,
+            suffix=self.suffix or f"harness-{key[:8]}",
+            workdir=folder,
+        )
+
+    async def fit(
+        self, arm: str, train: Sequence[Example], dev: Sequence[Example], model: Model | None, start: Recipe, kit: Kit
+    ) -> Fit:
+        """Train (or find the training that was done), serve each checkpoint, choose one on dev."""
+        assert model is not None
+        recipe = self.candidates(start, kit)[0]
+        if self.tuner == "existing":
+            tuned, made, seconds = _existing(self.served or ""), [self.served or ""], 0.0
+            rows = 0
+        else:
+            job, tuner = self.job(train, dev, model, start, kit, kit.workdir), kit.tuner(self.tuner)
+            rows = len(train[: self.rows] if self.rows else train)
+            started = time.perf_counter()
+            tuned = await run_job(job, tuner, kit)
+            made = [kit.refer(await tuner.serve(job, c)) for c in tuned.checkpoints]
+            seconds = time.perf_counter() - started
+        recipes = [
+            msgspec.structs.replace(recipe, model=m, extra={"checkpoint": c.id, "step": c.step, "epoch": c.epoch})
+            for m, c in zip(made, tuned.checkpoints, strict=True)
+        ]
+
+        async def build(candidate: Recipe) -> Solver:
+            return await self.solver(candidate, train, None, kit)
+
+        chosen = await choose(recipes, build, dev, kit, arm)
+        served = await kit.open(chosen.recipe.model)
+        checkpoint = tuned.checkpoints[recipes.index(chosen.recipe)]
+        cost = msgspec.structs.replace(
+            chosen.cost,
+            labelled_rows=rows,
+            trained_tokens=tuned.trained_tokens,
+            train_seconds=tuned.seconds,
+            train_usd=tuned.usd,
+            seconds=chosen.cost.seconds + seconds,
+        )
+        return Fit(
+            arm=arm,
+            technique=self.kind,
+            model=served.name,
+            recipe=msgspec.to_builtins(chosen.recipe),
+            cost=cost,
+            dev_score=chosen.score,
+            trials=chosen.trials,
+            artifact=Artifact(
+                model=chosen.recipe.model,
+                tuner=self.tuner,
+                job=tuned.job,
+                checkpoint=checkpoint.id,
+                base=model.name,
+                curve=tuned.curve,
+                info=tuned.info,
+            ),
+            digest=digest([self.kind, chosen.recipe.system, served.digest]),
+        )
+
+
+async def run_job(job: TuneJob, tuner: Tuner, kit: Kit) -> Tuned:
+    """The finished training of a job: found on disk, attached to where it still runs, or submitted now.
+
+    Raises:
+        TuneError: the training file has an error, or the job was refused or failed.
+    """
+    done = job.workdir / "tuned.json"
+    if done.exists():
+        return msgspec.json.decode(done.read_bytes(), type=Tuned)
+    errors = [f for f in tuner.validate(job) if f.severity == "error"]
+    if errors:
+        raise TuneError(
+            Problem(f.message, where=f"{job.train.name}:{f.line}" if f.line else job.train.name) for f in errors
+        )
+    id = await tuner.find(job) or await tuner.submit(job)
+    tuned = await tuner.follow(job, id, kit.progress)
+    if not tuned.checkpoints:
+        raise TuneError(Problem(f"the {tuner.kind} job {id} ended without a model", fix=f"see {job.workdir}"))
+    part = done.with_suffix(".part")
+    part.write_bytes(msgspec.json.encode(tuned))
+    part.replace(done)
+    kit.progress(Progress(status="succeeded"))
+    return tuned
+
+
+def training_rows(system: str, examples: Sequence[Example], kit: Kit) -> list[str]:
+    """Chat JSONL lines: the prompt that inference will send, and the answer as it should be written."""
+    lines: list[str] = []
+    for example in examples:
+        messages = [msgspec.to_builtins(m) for m in chat(system, (), (), kit.render(example.input), kit)]
+        messages.append({"role": "assistant", "content": kit.answer.write(example.target)})
+        lines.append(json.dumps({"messages": messages}, ensure_ascii=False))
+    return lines
+
+
+def _write(path: Path, lines: Sequence[str]) -> Path:
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _existing(model: str) -> Tuned:
+    checkpoint = Checkpoint(id=model, step=0, model=model)
+    return Tuned(job="", checkpoints=(checkpoint,), trained_tokens=0, seconds=0.0, usd=None)

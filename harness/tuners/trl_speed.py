@@ -1,0 +1,95 @@
+"""How fast this machine trains: measured by the last training, guessed by the processor's features before that.
+
+An estimate that is printed before a run must come from somewhere that can be named; each answer says from where.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from harness.tuners.trl_worker import Result
+
+START_SECONDS = 20.0
+"""Importing torch, loading weights, saving adapters."""
+GUESS = {"bf16": 2.0e10, "fp32": 0.8e10}
+"""Trained tokens x parameters a second on one processor, where nothing was measured: the low end of what was seen."""
+
+
+class Speed:
+    """Measured trained tokens x parameters a second, by machine.
+
+    Args:
+        path: the file that remembers; default: `tuning-speed.json` in the user's cache.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+
+    @property
+    def path(self) -> Path:
+        """Where speeds are kept."""
+        if self._path is None:
+            from platformdirs import user_cache_path
+
+            self._path = Path(os.environ.get("HARNESS_CACHE") or user_cache_path("harness")) / "tuning-speed.json"
+        return self._path
+
+    def seconds(self, tokens: float, parameters: float | None, threads: int) -> tuple[tuple[float, float], str]:
+        """Band of seconds for so many trained tokens, and where it comes from."""
+        work = tokens * (parameters or 135e6)
+        rate = self._read().get(machine(threads))
+        if rate:
+            low, high, why = 0.8, 1.3, "the speed of the last training on this machine"
+        else:
+            kind = "bf16" if fast_bf16() else "fp32"
+            rate = GUESS[kind] * threads
+            low, high, why = 0.5, 1.5, f"a guess for {threads} processors with {kind}: nothing was trained here before"
+        took = work / rate
+        return (round(took * low + START_SECONDS / 2, 1), round(took * high + START_SECONDS, 1)), why
+
+    def learn(self, result: Result, parameters: float | None, threads: int) -> None:
+        """Remember the speed of a training of more than a few steps."""
+        if result.steps < 10 or not parameters or result.seconds <= 0:
+            return
+        known = self._read()
+        known[machine(threads)] = result.tokens * parameters / result.seconds
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            part = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
+            part.write_text(json.dumps(known, indent=1), encoding="utf-8")
+            os.replace(part, self.path)
+        except OSError:  # a cache that cannot be written only costs precision
+            return
+
+    def _read(self) -> dict[str, float]:
+        try:
+            known: Any = json.loads(self.path.read_bytes())
+            return {str(k): float(v) for k, v in known.items()}
+        except (OSError, ValueError, AttributeError, TypeError):
+            return {}
+
+
+def machine(threads: int) -> str:
+    """What makes two machines train alike: processor, features, threads."""
+    return hashlib.sha256(f"{platform.machine()} {_cpuinfo()} {threads}".encode()).hexdigest()[:16]
+
+
+def fast_bf16() -> bool:
+    """Whether the processor says that it multiplies bf16; asked without torch."""
+    words = _cpuinfo().split()
+    return "avx512_bf16" in words or "amx_bf16" in words or "bf16" in words
+
+
+def _cpuinfo() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    wanted = ("model name", "flags", "Features")
+    found = {line.split(":")[0].strip(): line.split(":", 1)[1].strip() for line in lines if line.startswith(wanted)}
+    return " ".join(found.get(name, "") for name in wanted)

@@ -1,0 +1,309 @@
+"""What fits and runs work with: models opened once and wrapped, the embedder, the index, dev scoring, prices.
+
+It is the one implementation of the techniques' `Kit`. Everything expensive in it is opened when first asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness import paths, taskset, template
+from harness.answer import Answer
+from harness.errors import Incomplete, Problem
+from harness.models.base import Completion, Failure, Message, Missing, Model, Usage
+from harness.models.cached import Cached
+from harness.retrieval import Embedder, Index
+from harness.runner import attempt
+from harness.scorers.base import Scorer
+from harness.spec import Benchmark, Located, ModelSpec
+from harness.store import Cache
+from harness.taskset import Document, Example
+from harness.techniques.base import Scored, Solver
+from harness.tuners.base import Progress, Tuner
+
+if TYPE_CHECKING:
+    from harness.models.budgeted import Budget
+    from harness.models.local import LocalModel
+    from harness.models.throttled import Throttle
+
+EMBEDDER = "all-minilm-l6-v2"
+HOSTED = ("openai", "azure", "scripted")
+
+
+class Workbench:
+    """Opens what a benchmark names, once, and closes it all at the end."""
+
+    def __init__(self, located: Located, show: Callable[[Progress], None]) -> None:
+        self.located = located
+        self.benchmark: Benchmark = located.benchmark
+        self.home = self.workdir = located.project / ".harness"
+        self.answer = answer_of(self.benchmark)
+        self.seed = self.benchmark.run.seed
+        self.max_tokens = self.benchmark.run.max_tokens or 0
+        self.temperature = self.benchmark.run.temperature
+        self.dev_trials = self.benchmark.run.dev_trials
+        self.notes: list[str] = []
+        self.progress = show
+        self._models: dict[str, Model] = {}
+        self._opening = asyncio.Lock()
+        self._embedder: Embedder | None = None
+        self._indexes: dict[str, Index] = {}
+        self._tuners: dict[str, Tuner] = {}
+        self._scorer: Scorer | None = None
+        self._locals: list[LocalModel] = []
+        self._throttles: dict[str, Throttle] = {}
+
+    # What techniques ask for
+
+    def render(self, input: Mapping[str, str]) -> str:
+        """The user turn of an input."""
+        return template.render(self.benchmark.task.input, input)
+
+    def read(self, value: str) -> str:
+        """The text itself, or the file behind `file://`."""
+        if value.startswith("file://"):
+            return self.locate(value.removeprefix("file://")).read_text(encoding="utf-8")
+        return value
+
+    def locate(self, path: str) -> Path:
+        """A path of the benchmark file, kept inside the project."""
+        return paths.locate(path, self.located.folder, self.located.project)
+
+    def documents(self, path: str) -> tuple[Document, ...]:
+        """The documents of a file."""
+        return taskset.documents(self.locate(path))
+
+    async def embedder(self) -> Embedder:
+        """The embedder of the run."""
+        if self._embedder is None:
+            from harness.models import weights
+
+            self._embedder = Embedder(await asyncio.to_thread(weights.fetch, EMBEDDER, self._fetching), name=EMBEDDER)
+        return self._embedder
+
+    async def index(self, path: str) -> Index:
+        """The vector index over a document file."""
+        if path not in self._indexes:
+            self._indexes[path] = Index(self.documents(path), await self.embedder(), self.home / "index")
+        return self._indexes[path]
+
+    def tuner(self, kind: str) -> Tuner:
+        """A tuner by name. Local models are put to rest first: training wants their memory."""
+        self._rest()
+        if kind not in self._tuners:
+            from harness.tuners import open_tuner
+
+            self._tuners[kind] = open_tuner(kind, self.weights)
+        return self._tuners[kind]
+
+    async def score(self, solver: Solver, examples: Sequence[Example], label: str) -> Scored:
+        """The primary metric on dev examples; an outage ends the fit: a choice on half the rows is no choice."""
+        gate = asyncio.Semaphore(self.benchmark.run.max_concurrency)
+        done = 0
+
+        async def one(example: Example) -> Completion | Failure | Missing:
+            nonlocal done
+            async with gate:
+                outcome = await attempt(solver, example, 0, self.answer)
+            done += 1
+            self.progress(Progress(status=f"dev: {label}", done=done, total=len(examples)))
+            return outcome
+
+        outcomes = await asyncio.gather(*(one(e) for e in examples))
+        missing = [o for o in outcomes if isinstance(o, Missing)]
+        if missing:
+            raise Incomplete(
+                Problem(
+                    f"{len(missing)} of {len(outcomes)} dev answers were not to be had ({label}): {missing[0].message}",
+                    fix="run the same command again: what was answered is kept",
+                )
+            )
+        right = [(e, o) for e, o in zip(examples, outcomes, strict=True) if isinstance(o, Completion)]
+        scorer = await self.primary()
+        marks = iter(await scorer.score(right)) if right else iter(())
+        worst = 0.0 if scorer.higher_is_better else 1.0
+        raw = [next(marks).value if isinstance(o, Completion) else worst for o in outcomes]
+        values = [worst if v is None else v for v in raw]
+        values = values if scorer.higher_is_better else [1.0 - v for v in values]
+        usage, compute, usd = Usage(), 0.0, 0.0
+        for outcome in outcomes:
+            assert not isinstance(outcome, Missing)
+            usage, compute = usage + outcome.usage, compute + outcome.compute_seconds
+            paid = self.price(outcome.model, outcome.usage, outcome.compute_seconds)
+            usd = None if usd is None or paid is None else usd + paid
+        return Scored(
+            values=tuple(values),
+            failures=sum(isinstance(o, Failure) for o in outcomes),
+            usage=usage,
+            usd=usd,
+            compute_seconds=compute,
+        )
+
+    # Models
+
+    async def open(self, model: str) -> Model:
+        """A model by its reference: opened once, behind the cache (endpoints: retry, throttle, budget too)."""
+        async with self._opening:
+            if model not in self._models:
+                self._models[model] = await asyncio.to_thread(self._make, model)
+            return self._models[model]
+
+    async def base(self) -> Model:
+        """The benchmark's own model."""
+        return await self.open(self.base_reference)
+
+    @property
+    def base_reference(self) -> str:
+        """The reference of the benchmark's model."""
+        model = self.benchmark.model
+        return model if isinstance(model, str) else model.id
+
+    def spec_of(self, reference: str) -> ModelSpec:
+        """The endpoint behind a reference: the benchmark's own, or the plain one that the reference is short for."""
+        model = self.benchmark.model
+        if isinstance(model, ModelSpec) and model.id == reference:
+            return model
+        return ModelSpec(id=reference)
+
+    def is_local(self, reference: str) -> bool:
+        """Whether a reference names weights that run on this machine."""
+        return self.spec_of(reference).base_url is None and reference.partition("/")[0] not in HOSTED
+
+    def _make(self, reference: str) -> Model:
+        spec = self.spec_of(reference)
+        kind, _, name = reference.partition("/")
+        if kind == "scripted":
+            from harness.models.scripted import Scripted
+            from harness.techniques.rule import load
+
+            file, _, function = name.rpartition(":")
+            return Cached(Scripted(load(self.locate(file), function), name=reference), self.cache)
+        if self.is_local(reference):
+            from harness.models.local import open_local
+
+            local = open_local(self.weights(reference), name=reference, engine=spec.engine)
+            local.before_start = self._rest
+            self._locals.append(local)
+            return Cached(local, self.cache)
+        from harness import prices
+        from harness.models.openai import open_openai
+        from harness.models.wrappers import wrap
+
+        throttle = self._throttle(spec)
+        model = open_openai(spec, on_limits=throttle.observe)
+        return wrap(model, cache=self.cache, throttle=throttle, budget=self.budget, price=prices.token_price(spec))
+
+    def _rest(self, starting: LocalModel | None = None) -> None:
+        """One local engine at a time holds its memory: the idle ones give theirs back when another starts."""
+        for local in self._locals:
+            if local is not starting:
+                local.rest()
+
+    def _throttle(self, spec: ModelSpec) -> Throttle:
+        """One throttle an endpoint, shared by all models behind it."""
+        from harness.models.throttled import Throttle
+
+        key = spec.base_url or spec.id.partition("/")[0]
+        if key not in self._throttles:
+            self._throttles[key] = Throttle(
+                self.benchmark.run.max_concurrency,
+                requests_per_minute=spec.requests_per_minute,
+                tokens_per_minute=spec.tokens_per_minute,
+            )
+        return self._throttles[key]
+
+    @cached_property
+    def budget(self) -> Budget | None:
+        """The one purse of the run, or None without `max_usd`."""
+        from harness.models.budgeted import Budget
+
+        limit = self.benchmark.run.max_usd
+        return None if limit is None else Budget(limit)
+
+    def weights(self, reference: str) -> Path:
+        """The directory of a local model: `local/NAME`, `hf/ORG/NAME`, `tuned/...` (made here) or a directory."""
+        from harness.models import weights
+
+        if reference.startswith("tuned/"):
+            return self.home / reference
+        if reference.startswith("local/"):
+            return weights.fetch(reference.removeprefix("local/"), self._fetching)
+        if reference.startswith("hf/"):
+            return weights.fetch(reference, self._fetching)
+        return weights.fetch(str(self.locate(reference)), self._fetching)
+
+    def refer(self, model: str) -> str:
+        """A reference that holds on another machine: what was made under `.harness` is named from there."""
+        path = Path(model)
+        return str(path.relative_to(self.home)) if path.is_absolute() and path.is_relative_to(self.home) else model
+
+    def _fetching(self, done: int, total: int) -> None:
+        self.progress(Progress(status="fetching weights", done=done, total=total))
+
+    @cached_property
+    def cache(self) -> Cache:
+        """The response cache of the project."""
+        cache = Cache(self.home / "cache" / "responses.sqlite")
+        if cache.note:
+            self.notes.append(cache.note)
+        return cache
+
+    # Scores and prices
+
+    async def primary(self) -> Scorer:
+        """The scorer of the primary metric."""
+        if self._scorer is None:
+            self._scorer = await self.scorer(self.benchmark.primary)
+        return self._scorer
+
+    async def scorer(self, metric: str) -> Scorer:
+        """A metric's scorer."""
+        from harness import scorers
+
+        spec = self.benchmark.metrics[metric]
+        if spec.scorer == "semantic_similarity":
+            await self.embedder()
+
+        def embedder() -> Embedder:
+            assert self._embedder is not None
+            return self._embedder
+
+        return scorers.build(metric, spec, self.answer, embedder, self.locate)
+
+    def price(self, model: str, usage: Usage, compute_seconds: float) -> float | None:
+        """Dollars of some calls: compute seconds at the local rate, or tokens at their prices; None when not known."""
+        if compute_seconds or model == "rule" or not (usage.input or usage.output):
+            rate = self.benchmark.economics.local_usd_per_hour
+            return 0.0 if not compute_seconds else None if rate is None else compute_seconds / 3600 * rate
+        from harness import prices
+
+        return prices.cost(usage, prices.token_price(self.spec_of(model)))
+
+    async def choose_max_tokens(self, train: Sequence[Example], dev: Sequence[Example]) -> int:
+        """The answer limit where the YAML sets none: one and a half of the longest labelled answer, plus 16 tokens."""
+        if not self.max_tokens:
+            model = await self.base()
+            answers = {self.answer.write(e.target) for e in (*train, *dev)}
+            longest = sorted(answers, key=len)[-20:] or [""]
+            most = max(model.count_tokens((Message("assistant", text),)) for text in longest)
+            self.max_tokens = -(-most * 3 // 2 // 16) * 16 + 16
+        return self.max_tokens
+
+    async def close(self) -> None:
+        """Close every model, clean up every tuner's leavings, flush the cache."""
+        for model in self._models.values():
+            with contextlib.suppress(Exception):
+                await model.close()
+        if "cache" in self.__dict__:
+            self.cache.close()
+
+
+def answer_of(benchmark: Benchmark) -> Answer:
+    """The task's answer format."""
+    spec = benchmark.task.answer
+    return Answer(spec.format, spec.labels, spec.instruction, spec.abstain, spec.singular)

@@ -1,0 +1,259 @@
+"""The shipped task sets pass the validator, and every one of its checks fires on a planted fault."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+DATASETS = Path(__file__).parents[1] / "datasets"
+Row = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def validate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("datasets_validate", DATASETS / "validate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def recipes(tmp_path: Path, validate: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The first rows of each split, held to sizes that fit them: fast, and as sound as the whole."""
+    folder = tmp_path / "recipes"
+    folder.mkdir()
+    for split, n in (("train", 20), ("dev", 5), ("test", 60)):
+        write(folder, split, rows(DATASETS / "recipes", split)[:n])
+    kept = {row["id"] for split in ("train", "dev", "test") for row in rows(folder, split)}
+    write(folder, "exceptions", [e for e in rows(DATASETS / "recipes", "exceptions") if e["id"] in kept])
+    small = {"train": 20, "dev": 5, "test": 60, "documents": 350, "second_pass": 60}
+    monkeypatch.setitem(validate.SETS, "recipes", dataclasses.replace(validate.SETS["recipes"], least=small))
+    return folder
+
+
+def rows(folder: Path, name: str) -> list[Row]:
+    return [json.loads(line) for line in (folder / f"{name}.jsonl").read_text("utf-8").splitlines()]
+
+
+def write(folder: Path, name: str, new: list[Row]) -> None:
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in new)
+    (folder / f"{name}.jsonl").write_text(text, "utf-8")
+
+
+def edit(folder: Path, name: str, change: Callable[[list[Row]], object]) -> None:
+    new = rows(folder, name)
+    change(new)
+    write(folder, name, new)
+
+
+def whats(validate: ModuleType, folder: Path) -> list[str]:
+    return [problem.what for problem in validate.validate(folder)[0]]
+
+
+def test_every_shipped_set_passes() -> None:
+    done = subprocess.run([sys.executable, str(DATASETS / "validate.py")], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "recipes: " in done.stdout
+
+
+def test_exit_codes(recipes: Path, validate: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    (recipes / "dev.jsonl").unlink()
+    assert validate.main([str(recipes)]) == 1
+    assert "dev.jsonl: no such file" in capsys.readouterr().out
+    assert validate.main([str(recipes / "nowhere")]) == 2
+
+
+def test_not_utf8(recipes: Path, validate: ModuleType) -> None:
+    path = recipes / "dev.jsonl"
+    path.write_bytes(path.read_bytes() + "é".encode("latin-1"))
+    assert any(what.startswith("not UTF-8") for what in whats(validate, recipes))
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("{not json", "not valid JSON"),
+        ("[1, 2]", "the row is not an object"),
+        ('{"id": "a", "id": "b"}', "the key `id` stands twice"),
+        ('{"id": "recipes-x-001", "title": "t", "ingredients": ["egg"]}', "wrong columns"),
+        (
+            '{"id": "recipes-x-001", "title": " ", "ingredients": [1], "generic": []}',
+            "not a text or a list of texts, or an empty one",
+        ),
+    ],
+)
+def test_a_line_that_cannot_be_read(recipes: Path, validate: ModuleType, line: str, what: str) -> None:
+    path = recipes / "train.jsonl"
+    path.write_text(path.read_text("utf-8") + line + "\n", "utf-8")
+    (problem, *_) = [p for p in validate.validate(recipes)[0] if p.what.startswith(what)]
+    assert "train.jsonl:21" in problem.where
+
+
+def fresh(row: Row, **changes: Any) -> Row:
+    """A row that differs from all others, then is spoilt by `changes`."""
+    new = {
+        "id": "recipes-test-001",
+        "title": "Zyzzyva Stew",
+        "ingredients": ["3 qk zyzzyva, jvxed", "1 wug, blorped", "9 krips of plim"],
+        "generic": ["zyzzyva", "wug", "plim"],
+    }
+    return new | {k: v(row) if callable(v) else v for k, v in changes.items()}
+
+
+def three(lines: list[str]) -> list[str]:
+    """The same text in three lines, so that no line is one of the other row's."""
+    return [", ".join(lines[:2]), ", ".join(lines[2:4]), ", ".join(lines[4:])]
+
+
+SHARED, NEAR = "two rows that share over half of their lines", "near-duplicates in two splits"
+BROKEN = "a broken character or a line break inside a line"
+UNCLEAN, UNFOUND = "a label that is not normalised", "a label that is in no line"
+FAULTS: list[tuple[str, dict[str, Any], str]] = [
+    ("an id of a test row", {"id": lambda r: r["id"]}, "an id that stands twice"),
+    ("a line break", {"ingredients": ["1 zyzzyva\n", "wug", "plim"]}, BROKEN),
+    ("a broken character", {"title": "Cr\ufffdme"}, BROKEN),
+    ("half of a row's lines", {"ingredients": lambda r: [*r["ingredients"], "1 zyzzyva, wug, plim"]}, SHARED),
+    ("lines that differ in amounts", {"ingredients": lambda r: ["77 " + x for x in r["ingredients"]]}, SHARED),
+    ("a near-duplicate", {"title": lambda r: r["title"], "ingredients": lambda r: three(r["ingredients"])}, NEAR),
+    ("a title", {"title": lambda r: r["title"].upper() + "!"}, "a title that stands twice"),
+    ("a label twice", {"generic": ["zyzzyva", "zyzzyvas", "plim"]}, "a label that stands twice"),
+    ("a capital", {"generic": ["Zyzzyva", "wug"]}, UNCLEAN),
+    ("a plural", {"generic": ["zyzzyva", "krips"]}, UNCLEAN),
+    ("an outer space", {"generic": ["zyzzyva ", "wug"]}, UNCLEAN),
+    ("punctuation", {"generic": ["zyzzyva", "wug, blorped"]}, "a label with punctuation"),
+    ("an invented label", {"generic": ["zyzzyva", "saffron"]}, UNFOUND),
+    ("a label across two lines", {"generic": ["wug blorped krip"]}, UNFOUND),
+    ("part of a word", {"generic": ["zyz"]}, UNFOUND),
+    ("a single text for labels", {"generic": "zyzzyva"}, "no list of labels"),
+    ("two lines", {"ingredients": ["zyzzyva, wug", "plim"]}, "not 3 to 16 ingredient lines"),
+    ("a line twice", {"ingredients": ["zyzzyva", "zyzzyva", "wug, plim"]}, "a line that stands twice"),
+    ("another id", {"id": "row 7"}, "an id of another form"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "what"), [f[1:] for f in FAULTS], ids=[f[0] for f in FAULTS])
+def test_a_planted_row(recipes: Path, validate: ModuleType, changes: dict[str, Any], what: str) -> None:
+    edit(recipes, "train", lambda train: train.append(fresh(rows(recipes, "test")[5], **changes)))
+    assert what in whats(validate, recipes)
+
+
+def test_a_sound_row_is_no_fault(recipes: Path, validate: ModuleType) -> None:
+    edit(recipes, "train", lambda train: train.append(fresh({})))
+    assert whats(validate, recipes) == []
+
+
+def test_too_few_rows(recipes: Path, validate: ModuleType) -> None:
+    edit(recipes, "test", lambda test: test.__delitem__(slice(59, None)))
+    assert "too few rows" in whats(validate, recipes)
+
+
+def test_alike_pairs_are_listed_not_refused(recipes: Path, validate: ModuleType) -> None:
+    row = rows(recipes, "test")[5]
+    half = [*(x + " zq" for x in row["ingredients"]), "9 wug blorped in plim", "one zyzzyva from the jvxed krip"]
+    write(
+        recipes, "train", [*rows(recipes, "train"), fresh(row, ingredients=half, title="Wholly different words for it")]
+    )
+    problems, notes = validate.validate(recipes)
+    assert [p.what for p in problems if "near" in p.what] == []
+    assert any(note.startswith("alike: ") and row["id"] in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("entry", "what"),
+    [
+        ({"label": "salt", "why": "brand"}, "an exception that nothing needs"),
+        ({"label": "salt", "why": "because"}, "not an exception"),
+        ({"label": "salt"}, "not an exception"),
+    ],
+)
+def test_exceptions(recipes: Path, validate: ModuleType, entry: Row, what: str) -> None:
+    row = next(r for r in rows(recipes, "test") if "salt" in r["ingredients"])
+    edit(recipes, "exceptions", lambda old: old.append({"id": row["id"]} | entry))
+    assert what in whats(validate, recipes)
+
+
+def test_an_exception_excuses_a_label_and_stands_once(recipes: Path, validate: ModuleType) -> None:
+    edit(recipes, "train", lambda train: train.append(fresh({}, generic=["wug", "plim", "saffron"])))
+    entry = {"id": "recipes-test-001", "label": "saffron", "why": "brand"}
+    edit(recipes, "exceptions", lambda old: old.append(entry))
+    assert whats(validate, recipes) == []
+    edit(recipes, "exceptions", lambda old: old.append(entry))
+    assert whats(validate, recipes) == ["an exception that stands twice"]
+
+
+def plant_documents(folder: Path, n: int = 350) -> list[Row]:
+    new = [{"id": f"doc-{i}", "title": f"thing {i}", "text": f"What it is, {i}."} for i in range(n)]
+    write(folder, "documents", new)
+    return new
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda d: d.pop(), "too few documents"),
+        (lambda d: d[3].update(id="doc-2"), "a document's id that stands 2 times"),
+        (lambda d: d[3].update(title="THING 2"), "a document's title that stands 2 times"),
+        (lambda d: d[3].update(text=" "), "not a document"),
+        (lambda d: d[3].update(generic="egg"), "not a document"),
+    ],
+)
+def test_documents(recipes: Path, validate: ModuleType, change: Callable[[list[Row]], object], what: str) -> None:
+    plant_documents(recipes)
+    assert whats(validate, recipes) == []
+    edit(recipes, "documents", change)
+    assert whats(validate, recipes) == [what]
+
+
+def test_the_second_pass_gives_the_ceiling(recipes: Path, validate: ModuleType) -> None:
+    first = rows(recipes, "test")[:60]
+    second = [{"id": r["id"], "generic": [label + "s" for label in r["generic"]]} for r in first]
+    second[0]["generic"] = ["zyzzyva"]
+    write(recipes, "second_pass", second)
+    problems, notes = validate.validate(recipes)
+    assert problems == []
+    (line,) = [n for n in notes if "consistency ceiling" in n]
+    assert 0.9 < float(line.rsplit(" ", 1)[1]) <= 59 / 60 + 1e-3
+    second[1]["id"] = "recipes-nobody-001"
+    write(recipes, "second_pass", second[:59])
+    assert whats(validate, recipes) == ["too few rows", "not a second labelling of a row"]
+
+
+def test_half_agreement_is_half(validate: ModuleType) -> None:
+    rules = validate.SETS["recipes"]
+    first = {"test": [validate.Row("t:1", {"id": "a", "generic": ["egg", "milk"]})]}
+    score, problems = validate.ceiling([validate.Row("s:1", {"id": "a", "generic": ["eggs", "flour"]})], first, rules)
+    assert problems[0].what == "too few rows"
+    assert score == 0.5
+
+
+def test_a_set_without_rules_is_checked_for_what_all_sets_keep(tmp_path: Path, validate: ModuleType) -> None:
+    own = tmp_path / "mine"
+    own.mkdir()
+    texts = {"train": "the quick brown fox jumps", "dev": "pack my box with jugs", "test": "the quick brown fox jumps!"}
+    for i, (split, text) in enumerate(texts.items()):
+        write(own, split, [{"id": str(i), "question": text, "answer": "yes"}])
+    assert whats(validate, own) == ["near-duplicates in two splits"]
+    edit(own, "dev", lambda dev: dev[0].pop("answer"))
+    assert "wrong columns" in whats(validate, own)
+
+
+def test_a_label_is_found_by_words_in_any_number_and_case(validate: ModuleType) -> None:
+    answer = validate.SETS["recipes"].answer
+    assert validate.found("bay leaf", ["2 BAY LEAVES, torn"], answer)
+    assert validate.found("chilli", ["6 green chillies"], answer)
+    assert validate.found("confectioners' sugar", ["confectioners\u2019 sugar"], answer)
+    assert validate.found("half-and-half", ["1 c. Half-and-Half"], answer)
+    assert not validate.found("rice", ["1 tbsp licorice"], answer)
+    assert not validate.found("white pepper", ["pepper, white"], answer)

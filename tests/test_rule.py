@@ -1,0 +1,57 @@
+"""The recipe rule is an honest floor: it reads messy lines, breaks on none, and scores what a floor should on dev."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.answer import Answer
+from harness.scorers.structured import f1
+from harness.techniques.rule import load
+
+RECIPES = Path(__file__).parents[1] / "datasets" / "recipes"
+extract = load(RECIPES / "rule.py", "extract")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("1 (14 oz) can diced tomatoes, drained", ["tomato"]),
+        ("salt & freshly ground black pepper, to taste", ["salt", "black pepper"]),
+        ("juice and zest of 2 limes", ["lime"]),
+        ("2 tbsp lemon juice", ["lemon juice"]),
+        ("½ cup butter or oleo, softened", ["butter", "oleo"]),
+        ("1 tbsp cornflour mixed with 2 tbsp cold water", ["cornflour"]),
+        ("1 kg ground beef", ["ground beef"]),
+        ("chicken or vegetable stock", ["chicken stock", "vegetable stock"]),
+        ("For the topping:", []),
+        ("", []),
+    ],
+)
+def test_lines(line: str, expected: list[str]) -> None:
+    assert extract({"title": "", "ingredients": line}) == expected
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.text(max_size=80))
+def test_any_text_gives_a_list_of_distinct_names(text: str) -> None:
+    names = extract({"title": "", "ingredients": text})
+    assert all(isinstance(name, str) and name for name in names)
+    assert len(names) == len(set(names))
+
+
+def test_it_is_no_straw_man_and_no_oracle_on_dev() -> None:
+    answer = Answer("list", singular=True)
+    rows = [json.loads(line) for line in (RECIPES / "dev.jsonl").read_text(encoding="utf-8").splitlines()]
+    scores = [
+        f1(
+            answer.items(extract({"title": r["title"], "ingredients": "\n".join(r["ingredients"])})),
+            answer.items(r["generic"]),
+        )
+        for r in rows
+    ]
+    assert 0.7 < sum(scores) / len(scores) < 0.9
