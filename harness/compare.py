@@ -120,9 +120,9 @@ def board(
     metrics: Mapping[str, bool],
     trials: Iterable[Trial],
     scores: Iterable[Score],
-    price: Mapping[str, Callable[[Usage, float], float | None]],
+    price: Price,
 ) -> Board:
-    """Join trials and scores into arrays. `metrics` maps a name to its higher_is_better, `price` an arm to its prices.
+    """Join trials and scores into arrays. `metrics` maps a name to its higher_is_better.
 
     Raises:
         DataError: a trial or score that belongs to no example, twice the same one, or a score outside [0, 1].
@@ -146,7 +146,7 @@ def board(
         seen.add(trial.key)
         i, outcome = row[trial.example], trial.outcome
         failed[trial.arm][i] |= isinstance(outcome, Failure)
-        tally[trial.arm].add(i, outcome, price[trial.arm])
+        tally[trial.arm].add(i, outcome, price)
     marked: set[tuple[str, str, int, str]] = set()
     for score in scores:
         if score.value is None or score.arm not in failed or score.metric not in metrics:
@@ -192,12 +192,10 @@ class _Tally:
         self.compute = 0.0
         self.failures: Counter[str] = Counter()
 
-    def add(
-        self, i: int, outcome: Completion | Failure | Missing, price: Callable[[Usage, float], float | None]
-    ) -> None:
+    def add(self, i: int, outcome: Completion | Failure | Missing, price: Price) -> None:
         self.calls[i] += 1
-        compute = 0.0 if isinstance(outcome, Missing) else outcome.compute_seconds
-        usd = price(outcome.usage, compute)
+        model, compute = ("", 0.0) if isinstance(outcome, Missing) else (outcome.model, outcome.compute_seconds)
+        usd = price(model, outcome.usage, compute)
         self.usd[i] += np.nan if usd is None else usd
         self.usage = self.usage + outcome.usage
         self.compute += compute

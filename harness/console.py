@@ -7,14 +7,26 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from harness.tuners.base import Progress
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from harness.estimate import RunEstimate
+    from harness.pipeline import Question
+    from harness.reading import Change, Result
+    from harness.report.view import View
+
+STYLES = {"yes": "bold green", "no": "bold red", "inconclusive": "bold magenta", "unasked": "bold"}
+
 
 @contextmanager
-def progress(*, quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
+def progress(*, quiet: bool = False) -> Generator[Callable[[Progress], None]]:
     """A function that shows how far a run is; on a terminal a live bar, elsewhere a line a stage."""
     if quiet:
         yield lambda p: None
@@ -26,7 +38,7 @@ def progress(*, quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
 
 
 @contextmanager
-def _live() -> Iterator[Callable[[Progress], None]]:
+def _live() -> Generator[Callable[[Progress], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -61,3 +73,211 @@ def _lines() -> Callable[[Progress], None]:
         print(f"[{now - started:6.1f} s] {p.status}{count}{loss} {p.message}".rstrip(), file=sys.stderr, flush=True)  # noqa: T201
 
     return show
+
+
+def print_result(result: Result, *, json: bool = False) -> None:
+    """Print the verdict, the arms and where the report is; with `json` one JSON object and nothing else."""
+    from rich.console import Console
+
+    from harness import report
+    from harness.paths import shown
+    from harness.spec import Benchmark
+
+    raw = result.directory.file("benchmark.json").read_bytes()
+    view = report.view_of(result.directory, Benchmark.model_validate_json(raw), result.verdict, result.manifest)
+    page = result.directory.file("report.html")
+    if json:
+        sys.stdout.write(as_json(view, shown(page)) + "\n")
+    else:
+        print_view(view, shown(page), Console(highlight=False, soft_wrap=False))
+
+
+def print_view(view: View, page: str, console: Console) -> None:
+    """The sentence first, then why, the arms as wide as the terminal allows, and the page."""
+    from rich.text import Text
+
+    answer = view.answer
+    console.print(Text.assemble((answer.word, STYLES[answer.status]), f": {answer.sentence}"))
+    if answer.worth:
+        console.print(Text(answer.worth))
+    elif isinstance(view.worth, str) and answer.comparison:
+        console.print(Text(f"Not priced: {view.worth}.", style="dim"))
+    console.print(Text(answer.because, style="dim"))
+    for line in answer.would_change:
+        console.print(Text(f"- {line}", style="dim"))
+    console.print()
+    console.print(_arms(view, console.width))
+    console.print(Text.assemble(("report  ", "dim"), page), soft_wrap=True)
+
+
+def _arms(view: View, width: int) -> Any:
+    """The arm table, with as many columns as fit; what is left out is on the page."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from harness.report import figures
+
+    metrics = [m for m in view.metrics if m != view.primary]
+    columns: list[tuple[str, list[str | Text]]] = [("arm", [_name(a.name, a.role) for a in view.arms])]
+
+    def score(metric: str, interval: bool) -> list[str | Text]:
+        cells = [a.cells[metric] for a in view.arms]
+        shown = [figures.score(c.mean, c.low, c.high) if c.n else figures.DASH for c in cells]
+        if not interval:
+            return list(shown)
+        return [
+            f"{s} ({figures.score_interval(c.low, c.high)})" if c.n else s for s, c in zip(shown, cells, strict=True)
+        ]
+
+    columns.append((view.primary, score(view.primary, interval=width >= 60)))
+    each = [None if a.bill.usd_a_task is None else 1000 * a.bill.usd_a_task for a in view.arms]
+    columns.append(("$ per 1,000", [figures.usd(e) for e in each]))
+    columns.append(("failed", [str(sum(a.failures.values())) for a in view.arms]))
+    columns.append(
+        ("tokens in + out", [f"{a.effort.input_tokens:,.0f} + {a.effort.output_tokens:,.0f}" for a in view.arms])
+    )
+    columns += [(m, score(m, interval=False)) for m in metrics]
+    columns.append(("median", [figures.seconds(a.effort.seconds_p50) for a in view.arms]))
+    used, kept = 0, list[tuple[str, list[str | Text]]]()
+    for name, values in columns:
+        wide = max(len(name), *(len(v) for v in values)) + 2
+        if kept and used + wide > width and len(kept) > 1:
+            break
+        used += wide
+        kept.append((name, values))
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for i, (name, _) in enumerate(kept):
+        table.add_column(Text(name), justify="left" if i == 0 else "right", no_wrap=i > 0)
+    for i in range(len(view.arms)):
+        table.add_row(*(values[i] if not isinstance(values[i], str) else Text(str(values[i])) for _, values in kept))
+    return table
+
+
+def _name(name: str, role: str) -> Text:
+    from rich.text import Text
+
+    mark = {"candidate": " (fine-tune)", "baseline": " (baseline)"}.get(role, "")
+    return Text.assemble((name, "bold" if role else ""), (mark, "dim"))
+
+
+def as_json(view: View, page: str) -> str:
+    """The result for programs: the verdict whole, the arms' cells and costs, the economic answer, the page."""
+    import msgspec
+
+    from harness.report.money import Worth
+
+    arms = {
+        a.name: {
+            "cells": a.cells,
+            "effort": a.effort,
+            "usd_per_correct": a.bill.per_correct,
+            "fixed_usd": a.bill.fixed,
+        }
+        for a in view.arms
+    }
+    worth = view.worth if isinstance(view.worth, Worth) else {"answer": "unknown", "sentence": view.worth}
+    body = {"run": view.run, "verdict": view.stored.verdict, "worth": worth, "arms": arms, "report": page}
+    return msgspec.json.encode(body, enc_hook=str).decode("utf-8")
+
+
+def print_estimate(estimate: RunEstimate) -> None:
+    """What the run will take, before it starts."""
+    sys.stderr.write(f"estimate: {_band(estimate)}\n")
+    sys.stderr.flush()
+
+
+def _band(estimate: RunEstimate) -> str:
+    if estimate.seconds is None:
+        time = "an unknown time (harness check --probe measures this machine's speed)"
+    else:
+        low, high = (s / 60 for s in estimate.seconds)
+        time = f"{low:.0f} to {high:.0f} minutes" if high >= 2 else f"{low * 60:.0f} to {high * 60:.0f} seconds"
+    if estimate.usd is None:
+        return f"{time}, dollars unknown (a price is not known)"
+    return f"{time}, ${estimate.usd[0]:.2f} to ${estimate.usd[1]:.2f}"
+
+
+def print_check(question: Question, estimate: RunEstimate, *, json: bool = False) -> None:
+    """What `harness check` found: the data, its findings, and what each arm will take."""
+    import msgspec
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    tasks = question.tasks
+    rows = {split: len(tasks.split(split)) for split in ("train", "dev", "test")}
+    if json:
+        body = {"rows": rows, "findings": question.findings, "estimate": estimate}
+        sys.stdout.write(msgspec.json.encode(body).decode() + "\n")
+        return
+    console = Console(highlight=False)
+    console.print(Text(question.located.benchmark.question, style="bold"))
+    console.print(Text("rows: " + ", ".join(f"{n} {split}" for split, n in rows.items())))
+    for finding in question.findings[:20]:
+        console.print(Text(f"{finding.severity}: {finding.message} ({', '.join(finding.where)})"))
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for i, name in enumerate(("arm", "dev", "test", "prompt tokens", "seconds", "training s", "$")):
+        table.add_column(name, justify="left" if i == 0 else "right")
+    for arm in estimate.arms:
+        usd = None if arm.usd is None or arm.train_usd is None else arm.usd + arm.train_usd
+        table.add_row(
+            Text(arm.arm), str(arm.dev), str(arm.test), f"{arm.prompt_tokens:,.0f}",
+            "unknown" if arm.seconds is None else f"{arm.seconds:,.0f}", f"{arm.train_seconds:,.0f}",
+            "unknown" if usd is None else f"{usd:.3f}",
+        )  # fmt: skip
+    console.print(table)
+    console.print(Text(f"the run: {_band(estimate)}"))
+
+
+def print_changes(changes: Sequence[Change], *, json: bool = False) -> None:
+    """What changed between two runs, arm by arm and metric by metric."""
+    import msgspec
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if json:
+        sys.stdout.write(msgspec.json.encode(changes).decode() + "\n")
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for i, name in enumerate(("arm", "metric", "before", "after", "change in points", "reads as")):
+        table.add_column(name, justify="left" if i < 2 else "right")
+    for c in changes:
+        before, after = ("-" if v is None else f"{v:.3f}" for v in (c.before, c.after))
+        d = c.difference
+        moved = f"{100 * d.delta:+.1f} [{100 * d.low:+.1f}, {100 * d.high:+.1f}]" if d else "-"
+        table.add_row(Text(c.arm), Text(c.metric), before, after, moved, d.label if d else c.note)
+    Console(highlight=False).print(table)
+
+
+def print_models(*, json: bool = False) -> None:
+    """The embedded models and the hosted ones that can be tuned: where they are, what they cost, when they retire."""
+    import msgspec
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from harness import prices
+    from harness.models import weights
+    from harness.spec import ModelSpec
+
+    rows: list[dict[str, str]] = []
+    for name in weights.CATALOGUE:
+        state = "here" if weights.cached(name) else "not fetched yet"
+        rows.append({"model": f"local/{name}", "state": state, "usd_per_mtok": "seconds x $/hour", "retires": "never"})
+    for model in prices.tunable():
+        price = prices.token_price(ModelSpec(id=model))
+        cost = f"{price.input} in, {price.output} out" if price.known else f"unknown: {price.reason}"
+        retires = prices.retirement(model)
+        rows.append(
+            {"model": model, "state": "", "usd_per_mtok": cost, "retires": str(retires) if retires else "unknown"}
+        )
+    if json:
+        sys.stdout.write(msgspec.json.encode(rows).decode() + "\n")
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for name in ("model", "state", "$ per 1M tokens", "retires"):
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*(Text(v) for v in row.values()))
+    Console(highlight=False).print(table)

@@ -342,6 +342,8 @@ def cumulative(
 
     `months` ends where the arm does (horizon or retirement); `fixed` is paid at once and at every retraining before.
     """
+    if retrain_every is not None and retrain_every <= 0:
+        raise ValueError(f"retrain_every must be above 0 months, got {retrain_every!r}")
     rate = requests * usd_a_task + hosting
     points, paid, at = [(0.0, fixed)], fixed, retrain_every or inf
     while at < months:

@@ -5,6 +5,7 @@ Every stage skips what is stored already, so that a killed run goes on where it 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shlex
@@ -18,31 +19,26 @@ from pathlib import Path
 
 import msgspec
 
-from harness import compare, records, taskset, verdict
-from harness.errors import DataError, Incomplete, Problem
-from harness.models.base import Usage
+from harness import hygiene, paths, records, taskset
+from harness.errors import DataError, HarnessError, Incomplete, Problem, capped
+from harness.estimate import RunEstimate, forecast
+from harness.hygiene import Finding
+from harness.models.base import Missing
+from harness.prices import Price, token_price
+from harness.reading import Result, decide, latest, read
 from harness.records import Fit, Frozen, Manifest, Score, Trial
+from harness.references import is_tuned
 from harness.runner import plan, run
 from harness.scorers.base import Mark
 from harness.spec import Benchmark, Located
-from harness.store import Log, RunDirectory
-from harness.taskset import Example, TaskSet
-from harness.techniques import FineTune
+from harness.store import Log, RunDirectory, flushing
+from harness.taskset import SplitName, TaskSet
+from harness.techniques import FewShot, FineTune, Rag
 from harness.techniques.base import Recipe, Solver
 from harness.tuners.base import Progress
 from harness.workbench import Workbench
 
 Show = Callable[[Progress], None]
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a run or a stored run comes to."""
-
-    directory: RunDirectory
-    manifest: Manifest
-    verdict: verdict.Verdict
-    fresh: bool
 
 
 def quiet(progress: Progress) -> None:
@@ -57,59 +53,143 @@ def directory_of(located: Located, tasks: TaskSet) -> RunDirectory:
     return RunDirectory(found[0] if found else parent / f"{datetime.now(UTC):%Y-%m-%d}-{key}")
 
 
-async def run_benchmark(located: Located, show: Show = quiet) -> Result:
-    """Run what is not stored yet, then decide and write the report.
+@dataclass(frozen=True)
+class Question:
+    """A benchmark with its data, looked at whole, before anything is spent."""
+
+    located: Located
+    tasks: TaskSet
+    findings: tuple[Finding, ...]
+
+
+def prepare(located: Located) -> Question:
+    """Read the task set and look for leaks and for what may not be uploaded.
+
+    Raises:
+        DataError: every row that cannot be used, every test row that stands in what arms may learn from.
+    """
+    benchmark = located.benchmark
+    need: list[SplitName] = ["test"]
+    if any(isinstance(t, FewShot | FineTune) for t in benchmark.arms.values()):
+        need.append("train")
+    tasks = taskset.load(
+        benchmark.task, located.folder, located.project, allow_outside=located.allow_outside, need=need
+    )
+    documents = [d for path in document_files(benchmark) for d in taskset.documents(_path(located, path))]
+    findings = hygiene.find_leaks(tasks, documents)
+    errors = [f for f in findings if f.severity == "error"]
+    if errors and not benchmark.run.allow_near_duplicates:
+        fix = "remove the rows, or set run.allow_near_duplicates: true (the verdict is then also computed without them)"
+        raise DataError(capped([Problem(f.message, where=", ".join(f.where), fix=fix) for f in errors]))
+    uploads = any(isinstance(t, FineTune) and t.tuner in ("openai", "azure") for t in benchmark.arms.values())
+    if uploads:
+        private = hygiene.scan_pii(hygiene.uploaded((*tasks.train, *tasks.dev)))
+        if private and not benchmark.run.allow_pii:
+            fix = "take it out of the rows, or set run.allow_pii: true when it may leave this machine"
+            raise DataError(capped([Problem(f.message, where=", ".join(f.where), fix=fix) for f in private]))
+        findings += private
+    return Question(located, tasks, findings)
+
+
+def document_files(benchmark: Benchmark) -> list[str]:
+    """Every document file that an arm retrieves from, as written."""
+    named = [t.documents for t in benchmark.arms.values() if isinstance(t, Rag)]
+    return list(dict.fromkeys([*named, *([benchmark.task.documents] if benchmark.task.documents else [])]))
+
+
+def _path(located: Located, path: str) -> Path:
+    return paths.locate(path, located.folder, located.project, allow_outside=located.allow_outside)
+
+
+async def check(located: Located, show: Show = quiet, *, probe: bool = False) -> tuple[Question, RunEstimate]:
+    """Look at everything and estimate the run. Spends nothing; `probe` measures an unknown local speed (seconds)."""
+    question = prepare(located)
+    bench = Workbench(located, show)
+    try:
+        return question, await forecast(bench, question.tasks, ordered(located.benchmark), measure=probe)
+    finally:
+        await bench.close()
+
+
+async def run_benchmark(
+    located: Located, show: Show = quiet, said: Callable[[RunEstimate], None] | None = None
+) -> Result:
+    """Run what is not stored yet, then decide and write the report. `said` is handed the estimate before the work.
 
     Raises:
         HarnessError: whatever stops the run, told to people; what is finished is stored.
     """
     started = time.monotonic()
-    tasks = taskset.load(located.benchmark.task, located.folder, located.project)
-    directory = directory_of(located, tasks)
+    question = prepare(located)
+    directory = directory_of(located, question.tasks)
     if directory.manifest() is not None:
         return read(directory)
     directory.acquire()
     bench = Workbench(located, show)
     try:
-        stages = Stages(located, tasks, directory, bench)
-        stages.open()
+        stages = Stages(question, directory, bench)
+        estimate = await stages.open()
+        if said is not None:
+            said(estimate)
         fits = await stages.fit()
         frozen = stages.freeze(fits)
         await stages.test(fits)
         await stages.score()
-        stages.finish(frozen, time.monotonic() - started)
+        stages.finish(frozen, estimate, time.monotonic() - started)
+    except BaseExceptionGroup as group:
+        raise first_told(group) from group
     finally:
         await bench.close()
         directory.release()
     return replace(read(directory), fresh=True)
 
 
+def first_told(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one error of a group that people are told: ours before all others."""
+    flat: list[BaseException] = []
+    queue: list[BaseException] = [group]
+    while queue:
+        error = queue.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            queue.extend(error.exceptions)  # type: ignore[arg-type]
+        else:
+            flat.append(error)
+    return next((e for e in flat if isinstance(e, HarnessError)), flat[0])
+
+
 class Stages:
     """The stages of one run, in order."""
 
-    def __init__(self, located: Located, tasks: TaskSet, directory: RunDirectory, bench: Workbench) -> None:
-        self.located = located
-        self.benchmark: Benchmark = located.benchmark
-        self.tasks = tasks
+    def __init__(self, question: Question, directory: RunDirectory, bench: Workbench) -> None:
+        self.located = question.located
+        self.benchmark: Benchmark = question.located.benchmark
+        self.tasks = question.tasks
+        self.findings = question.findings
         self.directory = directory
         self.bench = bench
 
-    def open(self) -> None:
-        """Write down the question and the test examples, so that the directory can be read on its own."""
-        if not self.directory.file("benchmark.json").exists():
-            self.directory.save("benchmark.json", self.benchmark.model_dump(mode="json"))
+    async def open(self) -> RunEstimate:
+        """Write down the question and the test examples, so that the directory can be read on its own; estimate."""
         if not self.directory.file("examples.json").exists():
+            self.directory.save("benchmark.json", self.benchmark.model_dump(mode="json"))
+            self.directory.save("hygiene.json", self.findings)
             self.directory.save("examples.json", self.tasks.test)
+        estimate = self.directory.load("estimate.json", RunEstimate)
+        if estimate is None:
+            estimate = await forecast(self.bench, self.tasks, ordered(self.benchmark), measure=True)
+            self.directory.save("estimate.json", estimate)
+        return estimate
 
     async def fit(self) -> dict[str, Fit]:
         """Fit every arm on train and dev, after those that it builds on. A stored fit is not made again."""
         fits: dict[str, Fit] = {}
-        for name in ordered(self.benchmark):
-            stored = self.directory.fit(name)
-            if stored is None:
-                stored = await self._fit(name, fits)
-                self.directory.save(f"fits/{name}.json", stored)
-            fits[name] = stored
+        async with flushing(self.bench.cache):
+            for name in ordered(self.benchmark):
+                stored = self.directory.fit(name)
+                if stored is None:
+                    stored = await self._fit(name, fits)
+                    self.directory.save(f"fits/{name}.json", stored)
+                fits[name] = stored
         return fits
 
     async def _fit(self, name: str, fits: Mapping[str, Fit]) -> Fit:
@@ -124,18 +204,21 @@ class Stages:
 
     def _model_of(self, name: str, fits: Mapping[str, Fit]) -> str:
         """The model that an arm asks: the benchmark's, another reference, or the one that another arm tuned."""
-        wanted = self.benchmark.arms[name].model
-        if wanted and wanted in fits:
-            artifact = fits[wanted].artifact
-            return artifact.model if artifact else _recipe(fits[wanted]).model or self.bench.base_reference
-        return wanted or self.bench.base_reference
+        technique = self.benchmark.arms[name]
+        if technique.model and technique.model not in fits:
+            return technique.model
+        other = technique.model or technique.extends
+        if other is None or isinstance(technique, FineTune):
+            return self.bench.base_reference
+        artifact = fits[other].artifact
+        return artifact.model if artifact else self._model_of(other, fits)
 
     def _start(self, name: str, fits: Mapping[str, Fit]) -> Recipe:
         """The recipe that an arm starts from: its `extends`, with the prompt of the tuned arm whose model it asks."""
         technique = self.benchmark.arms[name]
         start = _recipe(fits[technique.extends]) if technique.extends else Recipe()
         start = msgspec.structs.replace(start, model="", extra={})
-        if technique.model and technique.model in fits:
+        if technique.model and technique.model in fits:  # the prompt of training is kept at inference
             start = msgspec.structs.replace(start, system=_recipe(fits[technique.model]).system)
         return start
 
@@ -163,12 +246,11 @@ class Stages:
             log.append(trial)
             self.bench.progress(Progress(status=f"test: {trial.arm}", done=count, total=len(wanted)))
 
-        try:
-            for arm in (a for a in fits if a in open_arms):  # arm by arm: what its prompts share is reused while fresh
-                work = plan(arm, await self._solver(arm, fits), self.tasks.test, self.benchmark.run.repeats, done)
-                await run(work, self.bench.answer, self.benchmark.run.max_concurrency, store)
-        finally:
-            log.close()
+        with contextlib.closing(log):
+            async with flushing(self.bench.cache, log):
+                for arm in (a for a in fits if a in open_arms):  # by arm: what prompts share is reused while fresh
+                    work = plan(arm, await self._solver(arm, fits), self.tasks.test, self.benchmark.run.repeats, done)
+                    await run(work, self.bench.answer, self.benchmark.run.max_concurrency, store)
 
     async def _solver(self, arm: str, fits: Mapping[str, Fit]) -> Solver:
         fit, technique = fits[arm], self.benchmark.arms[arm]
@@ -182,8 +264,7 @@ class Stages:
         examples = {e.id: e for e in self.tasks.test}
         trials = latest(self.directory.read_trials())
         done = {(s.arm, s.example, s.repeat, s.metric) for s in self.directory.read_scores()}
-        log = Log(self.directory.scores)
-        try:
+        with contextlib.closing(Log(self.directory.scores)) as log:
             for metric in self.benchmark.metrics:
                 todo = [t for t in trials if t.missing is None and (*t.key, metric) not in done]
                 if not todo:
@@ -191,31 +272,26 @@ class Stages:
                 scorer = await self.bench.scorer(metric)
                 self.bench.progress(Progress(status=f"score: {metric}", total=len(todo)))
                 pairs = [(examples[t.example], t.completion) for t in todo if t.completion]
-                marks = iter(await scorer.score(pairs)) if pairs else iter(())
+                async with flushing(self.bench.cache):
+                    marks = iter(await scorer.score(pairs)) if pairs else iter(())
                 worst = 0.0 if scorer.higher_is_better else 1.0
-                for trial in todo:
-                    mark = Mark(worst, trial.failure.type) if trial.failure else next(marks)
-                    log.append(
-                        Score(
-                            trial.arm,
-                            trial.example,
-                            metric,
-                            mark.value,
-                            trial.repeat,
-                            mark.label,
-                            mark.reason,
-                            mark.usage,
-                        )
-                    )
-        finally:
-            log.close()
+                for t in todo:
+                    m = Mark(worst, t.failure.type) if t.failure else next(marks)
+                    log.append(Score(t.arm, t.example, metric, m.value, t.repeat, m.label, m.reason, m.usage))
+                log.flush()
 
-    def finish(self, frozen: Frozen, seconds: float) -> None:
+    def _prices(self, trials: Iterable[Trial]) -> dict[str, Price]:
+        """The token prices of every endpoint that answered, as they are today: a stored run keeps its prices."""
+        asked = {o.model for t in trials if not isinstance(o := t.outcome, Missing)}
+        return {m: token_price(self.bench.spec_of(m)) for m in sorted(asked) if self.bench.is_hosted(m)}
+
+    def finish(self, frozen: Frozen, estimate: RunEstimate, seconds: float) -> None:
         """Decide, write what people and machines read, and the manifest last."""
         from harness import report
 
         trials = latest(self.directory.read_trials())
         missing = sum(t.missing is not None for t in trials)
+        self.directory.save("prices.json", self._prices(trials))
         decided = decide(self.directory, self.benchmark, frozen)
         self.directory.save("verdict.json", decided)
         manifest = Manifest(
@@ -224,11 +300,12 @@ class Stages:
             question=self.benchmark.question,
             created=self.directory.path.name[:10],
             finished=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-            command=shlex.join(["harness", "run", paths_shown(self.located.file)]),
+            command=shlex.join(["harness", "run", paths.shown(self.located.file)]),
             versions=versions(),
             digests={"benchmark": self.located.digest, "task set": self.tasks.digest},
             seeds={"run": self.benchmark.run.seed},
             machine={"system": platform.platform(), "python": platform.python_version(), "processors": _processors()},
+            estimate={"seconds": estimate.seconds, "usd": estimate.usd},
             actual={"seconds": seconds},
             notes=tuple(self.bench.notes),
         )
@@ -245,14 +322,6 @@ class Stages:
 
 def _recipe(fit: Fit) -> Recipe:
     return msgspec.convert(fit.recipe, Recipe)
-
-
-def latest(trials: Iterable[Trial]) -> list[Trial]:
-    """The last trial of each key: an outage that was answered later is replaced."""
-    found: dict[tuple[str, str, int], Trial] = {}
-    for trial in trials:
-        found[trial.key] = trial
-    return list(found.values())
 
 
 def ordered(benchmark: Benchmark) -> list[str]:
@@ -272,15 +341,9 @@ def ordered(benchmark: Benchmark) -> list[str]:
     return done
 
 
-def tuned_arms(benchmark: Benchmark) -> list[str]:
-    """Arms that answer on a tuned model, their own or another arm's."""
-    tuned = {n for n, t in benchmark.arms.items() if isinstance(t, FineTune)}
-    return [n for n, t in benchmark.arms.items() if n in tuned or t.model in tuned]
-
-
 def frozen_choice(benchmark: Benchmark, fits: Mapping[str, Fit]) -> Frozen:
     """Baseline and candidates, from dev scores and nothing else (ties: the cheaper arm a prompt token)."""
-    tuned = tuned_arms(benchmark)
+    tuned = [n for n in benchmark.arms if is_tuned(n, benchmark.arms)]
     plain = [n for n in benchmark.arms if n not in tuned]
     digests = {n: f.digest for n, f in fits.items()}
 
@@ -302,60 +365,6 @@ def frozen_choice(benchmark: Benchmark, fits: Mapping[str, Fit]) -> Frozen:
     return Frozen(best, names, "auto", because, digests)
 
 
-def decide(directory: RunDirectory, benchmark: Benchmark, frozen: Frozen) -> verdict.Verdict:
-    """The verdict of a stored run."""
-    primary = benchmark.primary
-    rules = verdict.Rules(
-        primary=primary,
-        min_effect=benchmark.verdict.min_effect,
-        expect=benchmark.verdict.expected,
-        alpha=benchmark.verdict.alpha,
-        max_missing=benchmark.verdict.max_missing,
-        guardrails={n: m.margin for n, m in benchmark.metrics.items() if m.guardrail and n != primary},
-    )
-    return verdict.decide(board_of(directory, benchmark), frozen, rules)
-
-
-def board_of(directory: RunDirectory, benchmark: Benchmark) -> compare.Board:
-    """The scores of a stored run as arrays."""
-    examples = directory.load("examples.json", tuple[Example, ...]) or ()
-    rate = benchmark.economics.local_usd_per_hour
-
-    def price(usage: Usage, compute_seconds: float) -> float | None:
-        if compute_seconds:
-            return None if rate is None else compute_seconds / 3600 * rate
-        return 0.0 if not (usage.input or usage.output) else None
-
-    return compare.board(
-        [e.id for e in examples],
-        [e.cluster for e in examples],
-        list(benchmark.arms),
-        {n: higher_is_better(m.scorer) for n, m in benchmark.metrics.items()},
-        latest(directory.read_trials()),
-        directory.read_scores(),
-        dict.fromkeys(benchmark.arms, price),
-    )
-
-
-def higher_is_better(scorer: str) -> bool:
-    """A scorer's natural direction."""
-    return scorer not in ("unsupported_items",)
-
-
-def read(directory: RunDirectory) -> Result:
-    """A finished run, read from its directory: no key, no network, no model.
-
-    Raises:
-        DataError: there is no finished run in it.
-    """
-    manifest = directory.manifest()
-    decided = directory.load("verdict.json", verdict.Verdict)
-    if manifest is None or decided is None:
-        what = "there is no finished run here"
-        raise DataError(Problem(what, where=str(directory.path), fix="harness run FILE makes or finishes it"))
-    return Result(directory, manifest, decided, False)
-
-
 def versions() -> dict[str, str]:
     """Versions of what decides the numbers."""
     names = ("harness-evals", "openvino-genai", "transformers", "torch", "trl", "peft", "sentence-transformers",
@@ -367,13 +376,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def paths_shown(path: Path) -> str:
-    """A path as it was typed, as far as that can be told."""
-    from harness.paths import shown
-
-    return shown(path)
 
 
 def _processors() -> int:

@@ -191,6 +191,11 @@ def retirement(model: str) -> date | None:
     return row.retires if row else None
 
 
+def tunable() -> tuple[str, ...]:
+    """Every hosted base model of our own table, as `provider/model`."""
+    return tuple(f"{row.provider}/{row.base}" for row in _table().model)
+
+
 def base_of(model: str) -> str | None:
     """The base of a tuned model's id, such as `ft:BASE:org:suffix:id` or Azure's `BASE.ft-HEX`; None for others."""
     if model.startswith("ft:"):

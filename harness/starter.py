@@ -21,8 +21,8 @@ from harness.paths import shown
 LOOK = 2000
 MAX_LABELS = 30
 TARGETS = (
-    "target", "label", "labels", "answer", "answers", "output", "completion", "expected", "ideal", "response", "category",
-    "class", "intent", "sentiment", "sql", "summary", "gold",
+    "target", "label", "labels", "answer", "answers", "output", "completion", "expected", "ideal", "response",
+    "category", "class", "intent", "sentiment", "sql", "summary", "gold",
 )  # fmt: skip
 IDS = ("id", "_id", "uuid", "key", "nr", "row_id", "example_id")
 ASIDE = ("split", "cluster", "tags", "group", "source", "created_at", "date")
@@ -129,9 +129,9 @@ def divide(data: Path, folder: Path) -> list[Path]:
     A row's split comes from the hash of its content, so that equal rows stay together and new rows move no old ones.
 
     Raises:
-        DataError: a row cannot be read, or a file that would be written is there already.
+        DataError: a row cannot be read, a file that would be written is there already, or the rows are too few.
     """
-    paths = {s: folder / f"{s}.jsonl" for s in splits.SPLITS}
+    paths: dict[splits.SplitName, Path] = {s: folder / f"{s}.jsonl" for s in splits.SPLITS}
     there = [Problem("the file is there already", shown(p), fix="remove it, or choose another folder")
              for p in paths.values() if p.exists()]  # fmt: skip
     lines: dict[splits.SplitName, list[str]] = {s: [] for s in splits.SPLITS}
@@ -141,14 +141,20 @@ def divide(data: Path, folder: Path) -> list[Path]:
             continue
         content = {k: v for k, v in row.data.items() if k not in IDS}
         share = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).digest()[0] / 256
-        split = "train" if share < 0.6 else "dev" if share < 0.75 else "test"
+        split: splits.SplitName = "test"
+        if share < 0.75:
+            split = "train" if share < 0.6 else "dev"
         lines[split].append(json.dumps(row.data, ensure_ascii=False, default=str) + "\n")
     if there:
         raise DataError(capped(there))
+    if not (lines["train"] and lines["test"]):
+        raise DataError(Problem("too few rows to divide", shown(data), fix="write the splits by hand"))
     folder.mkdir(parents=True, exist_ok=True)
+    made = [path for split, path in paths.items() if lines[split]]
     for split, path in paths.items():
-        path.write_text("".join(lines[split]), encoding="utf-8")
-    return list(paths.values())
+        if lines[split]:
+            path.write_text("".join(lines[split]), encoding="utf-8")
+    return made
 
 
 def _look(data: Path) -> tuple[list[dict[str, Any]], list[splits.DataFile]]:

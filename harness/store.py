@@ -6,14 +6,16 @@ never needs a key or a network.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 import msgspec
 
@@ -24,27 +26,23 @@ T = TypeVar("T")
 
 
 class Log:
-    """A JSON-lines file that is appended to: grouped writes, one fsync for many lines, at most a second old.
+    """A JSON-lines file that is appended to: lines wait for `flush`, which writes them with one fsync (see `flushing`).
 
     A torn last line (a crash while writing) is cut off when the file is opened; all lines before it are kept byte for
     byte.
     """
 
-    def __init__(self, path: Path, *, every_seconds: float = 0.5) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._every = every_seconds
         self._lock = threading.Lock()
         self._pending: list[bytes] = []
-        self._last = time.monotonic()
         self._file: BinaryIO | None = None
 
     def append(self, record: Any) -> None:
-        """Add one record; it is on disk within the grouping interval, or at `flush`."""
+        """Add one record; it is on disk with the next `flush`."""
+        line = encode(record) + b"\n"
         with self._lock:
-            self._pending.append(encode(record) + b"\n")
-            due = time.monotonic() - self._last >= self._every
-        if due:
-            self.flush()
+            self._pending.append(line)
 
     def flush(self) -> None:
         """Write and fsync what is pending.
@@ -53,7 +51,6 @@ class Log:
             DataError: the disk is full or the directory cannot be written; what was pending stays pending.
         """
         with self._lock:
-            self._last = time.monotonic()
             if not self._pending:
                 return
             try:
@@ -79,6 +76,37 @@ class Log:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+class Flushed(Protocol):
+    """What holds records back until it is flushed."""
+
+    def flush(self) -> None:
+        """Write what is pending."""
+        ...
+
+
+@asynccontextmanager
+async def flushing(*stores: Flushed, every_seconds: float = 0.5) -> AsyncGenerator[None]:
+    """Flush the stores in the background, so that what was billed is never older than a second, and at the end.
+
+    An error while writing (a full disk) ends the work inside.
+    """
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(every_seconds)
+            for store in stores:
+                await asyncio.to_thread(store.flush)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(beat())
+        try:
+            yield
+        finally:
+            task.cancel()
+            for store in stores:
+                store.flush()
 
 
 def unwritable(path: Path, error: OSError) -> DataError:
@@ -131,7 +159,7 @@ def read_lines(path: Path, type: type[T]) -> Iterator[T]:
                     Problem(
                         f"not a {type.__name__.lower()} record: {error}",
                         where=f"{path}:{number}",
-                        fix="the file was changed by hand or by another version: move the run directory away and run again",
+                        fix="it was changed by hand or by another version: move the run directory away and run again",
                     )
                 ) from None
 
@@ -271,12 +299,10 @@ def write_whole(path: Path, data: bytes) -> None:
 class Cache:
     """Responses by content hash, in one SQLite file. Writes are grouped; a broken file is put aside and said so."""
 
-    def __init__(self, path: Path, *, every_seconds: float = 0.5) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._every = every_seconds
         self._lock = threading.Lock()
         self._pending: dict[str, bytes] = {}
-        self._last = time.monotonic()
         self.note = ""
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -306,12 +332,9 @@ class Cache:
         return bytes(row[0]) if row else None
 
     def put(self, key: str, value: bytes) -> None:
-        """Store; it is on disk within the grouping interval, or at `flush`."""
+        """Store; it is on disk with the next `flush`."""
         with self._lock:
             self._pending[key] = value
-            due = time.monotonic() - self._last >= self._every
-        if due:
-            self.flush()
 
     def flush(self) -> None:
         """Write what is pending in one transaction.
@@ -320,7 +343,6 @@ class Cache:
             DataError: the disk is full or the file cannot be written; what was pending stays pending.
         """
         with self._lock:
-            self._last = time.monotonic()
             if not self._pending:
                 return
             try:

@@ -1,4 +1,4 @@
-"""The answer: did the fine-tune beat the baseline? A pure function of stored numbers, with its reason and what would change it.
+"""The answer: did the fine-tune beat the baseline? A pure function of stored numbers, with its reason.
 
 A bare mean is never an answer: `yes` needs the interval above the smallest effect worth having and the exact test, and
 every guardrail to hold; anything else that the data cannot settle is `inconclusive`, said with what would settle it.

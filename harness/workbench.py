@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from harness.models.throttled import Throttle
 
 EMBEDDER = "all-minilm-l6-v2"
-HOSTED = ("openai", "azure", "scripted")
 
 
 class Workbench:
@@ -72,7 +71,9 @@ class Workbench:
 
     def locate(self, path: str) -> Path:
         """A path of the benchmark file, kept inside the project."""
-        return paths.locate(path, self.located.folder, self.located.project)
+        return paths.locate(
+            path, self.located.folder, self.located.project, allow_outside=self.located.allow_outside
+        )
 
     def documents(self, path: str) -> tuple[Document, ...]:
         """The documents of a file."""
@@ -170,9 +171,13 @@ class Workbench:
             return model
         return ModelSpec(id=reference)
 
+    def is_hosted(self, reference: str) -> bool:
+        """Whether a reference names an endpoint that bills by the token."""
+        return self.spec_of(reference).base_url is not None or reference.startswith(("openai/", "azure/"))
+
     def is_local(self, reference: str) -> bool:
         """Whether a reference names weights that run on this machine."""
-        return self.spec_of(reference).base_url is None and reference.partition("/")[0] not in HOSTED
+        return not self.is_hosted(reference) and not reference.startswith("scripted/")
 
     def _make(self, reference: str) -> Model:
         spec = self.spec_of(reference)
@@ -277,12 +282,12 @@ class Workbench:
 
     def price(self, model: str, usage: Usage, compute_seconds: float) -> float | None:
         """Dollars of some calls: compute seconds at the local rate, or tokens at their prices; None when not known."""
-        if compute_seconds or model == "rule" or not (usage.input or usage.output):
-            rate = self.benchmark.economics.local_usd_per_hour
-            return 0.0 if not compute_seconds else None if rate is None else compute_seconds / 3600 * rate
-        from harness import prices
+        if self.is_hosted(model):
+            from harness import prices
 
-        return prices.cost(usage, prices.token_price(self.spec_of(model)))
+            return prices.cost(usage, prices.token_price(self.spec_of(model)))
+        rate = self.benchmark.economics.local_usd_per_hour
+        return 0.0 if not compute_seconds else None if rate is None else compute_seconds / 3600 * rate
 
     async def choose_max_tokens(self, train: Sequence[Example], dev: Sequence[Example]) -> int:
         """The answer limit where the YAML sets none: one and a half of the longest labelled answer, plus 16 tokens."""

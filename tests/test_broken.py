@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -178,15 +177,14 @@ def test_no_yaml_at_all(
     ends_with_2(file, monkeypatch, capsys)
 
 
+@pytest.mark.timeout(60)  # unfolded, it would hold 10^12 values
 def test_a_yaml_bomb_is_refused_before_it_unfolds(tmp_path: Path) -> None:
     file = tmp_path / "bomb.yaml"
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
     file.write_text("\n".join(lines))
-    started = time.process_time()
     with pytest.raises(SpecError, match="unfolds to more than"):
         specfile.read(file)
-    assert time.process_time() - started < 30  # unfolded, it would hold 10^12 values
 
 
 def test_missing_files_and_folders_say_what_is_near(tmp_path: Path) -> None:

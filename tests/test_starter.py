@@ -53,8 +53,10 @@ def test_few_repeated_values_are_labels(tmp_path: Path) -> None:
     [("SELECT a FROM b", "sql"), ('{"a": 1}', "json"), ("a free text of its own", "text"), ({"a": [1]}, "json")],
 )
 def test_other_formats(tmp_path: Path, target: Any, format: str) -> None:
-    lines = [{"id": i, "answer": target if isinstance(target, dict) else target.replace("a", f"a{i}"), "question": f"q{i}"}
-             for i in range(9)]  # fmt: skip
+    lines: list[dict[str, Any]] = []
+    for i in range(9):
+        answer = target if isinstance(target, dict) else target.replace("a", f"a{i}")
+        lines.append({"id": i, "answer": answer, "question": f"q{i}"})
     task = drafted(tmp_path, *lines).task
     assert (task.target, task.answer.format) == ("{{ answer }}", format)
 
@@ -96,3 +98,5 @@ def test_dividing_keeps_equal_rows_together(tmp_path: Path) -> None:
     assert len(where) == 300
     with pytest.raises(DataError, match="there already"):
         starter.divide(data, tmp_path / "splits")
+    with pytest.raises(DataError, match="too few rows"):
+        starter.divide(write(tmp_path / "one.jsonl", {"id": 1, "text": "x"}), tmp_path / "other")

@@ -227,7 +227,7 @@ Job = tuple[Callable[..., Row], tuple[object, ...], int]
 
 def jobs(quick: bool) -> list[Job]:
     """Every cell: what it runs, on what, how often."""
-    draws, slow = (150, 50) if quick else (4000, 2000)
+    draws, slow = (150, 50) if quick else (3000, 2000)
     sizes = (20, 100) if quick else SIZES
     fails = ((0.01, "candidate"), (0.02, "candidate"), (0.05, "candidate"), (0.02, "baseline"))
     null: list[World] = []
@@ -322,9 +322,9 @@ def page(rows: Sequence[Row], broken: Sequence[str]) -> str:
     lines = [
         "# How often the rules err",
         "",
-        "Written by `python benchmarks/calibration/run.py` (seeded: the same numbers each time). 4,000 draws a cell"
+        "Written by `python benchmarks/calibration/run.py` (seeded: the same numbers each time). 3,000 draws a cell"
         " without difference and for gates, 2,000 elsewhere (bootstraps and learning curves 400): a rate of .05 is"
-        " known to +-.007.",
+        " known to +-.008.",
         "",
         "| | Harness | ranking by mean | bars that do not overlap |",
         "| --- | --- | --- | --- |",

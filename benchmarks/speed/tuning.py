@@ -2,9 +2,9 @@
 
     python benchmarks/speed/tuning.py MODEL_DIR --rows datasets/recipes/train.jsonl --steps 6 --rounds 3
 
-Stock is `SFTTrainer(model, SFTConfig(...))` with its defaults (bf16 autocast, gradient checkpointing, padded batches) and
-the same thread settings as ours. Each turn is a fresh process, ours and stock one after the other, so that a busy machine
-hurts both. The first step of a turn (warm-up) is left out. Prints one JSON object.
+Stock is `SFTTrainer(model, SFTConfig(...))` with its defaults (bf16 autocast, gradient checkpointing, padded batches)
+and the same thread settings as ours. Each turn is a fresh process, ours and stock one after the other, so that a busy
+machine hurts both. The first step of a turn (warm-up) is left out. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def stock(model: str, rows: list[dict], folder: str):
     from trl import SFTConfig, SFTTrainer
 
     from datasets import Dataset
-    from harness.tuners.trl_worker import choose_pad
+    from harness.tuners.lora import choose_pad
 
     tokenizer = AutoTokenizer.from_pretrained(model)
     choose_pad(tokenizer)
@@ -80,9 +80,10 @@ def ours(model: str, rows: list[dict], folder: str):
     """The trainer of our worker."""
     from transformers import AutoTokenizer
 
-    from harness.tuners import trl_worker
+    from harness.tuners import lora
+    from harness.tuners.trl_files import Plan
 
-    plan = trl_worker.Plan(
+    plan = Plan(
         id="",
         base=model,
         train="",
@@ -100,9 +101,9 @@ def ours(model: str, rows: list[dict], folder: str):
         threads=int(os.environ["OMP_NUM_THREADS"]),
     )
     tokenizer = AutoTokenizer.from_pretrained(model)
-    trl_worker.choose_pad(tokenizer)
-    examples = trl_worker.tokenize([r["messages"] for r in rows], tokenizer, None)
-    return trl_worker.build(plan, Path(folder), tokenizer, examples, None)[0]
+    lora.choose_pad(tokenizer)
+    examples = lora.tokenize([r["messages"] for r in rows], tokenizer, None)
+    return lora.build(plan, Path(folder), tokenizer, examples, None)[0]
 
 
 def turn(which: str, model: str, file: str) -> dict:
@@ -110,7 +111,8 @@ def turn(which: str, model: str, file: str) -> dict:
     import transformers
     from transformers import AutoTokenizer, TrainerCallback
 
-    from harness.tuners.trl_worker import peak_mb, tokenize
+    from harness.tuners.lora import tokenize
+    from harness.tuners.trl_worker import peak_mb
 
     transformers.logging.set_verbosity_error()
     rows = chats(Path(file), len(Path(file).read_text("utf-8").splitlines()))

@@ -75,7 +75,7 @@ class Completion(Struct, frozen=True):
         seconds: latency, from request to last token, queueing included.
         compute_seconds: this answer's share of the local engine's busy wall time; the shares of all answers add up
             to the time that the engine was busy. 0 for a hosted model.
-        model: which model answered, as the endpoint names it.
+        model: the reference of the model that answered, by which it is priced.
         finish: why it stopped.
         shots: ids of the train rows that were shown.
         passages: ids of the document chunks that were shown.

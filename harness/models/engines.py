@@ -162,7 +162,7 @@ def _against_fast(directory: Path) -> str:
 
 
 def _fast(why: str) -> Choice:
-    return Choice("openvino", f"f16 weights, f32 compute, openvino-genai {_version('openvino-genai')}", why)
+    return Choice("openvino", f"f16 weights and cache, f32 compute, openvino-genai {_version('openvino-genai')}", why)
 
 
 def _reference(why: str) -> Choice:

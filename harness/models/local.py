@@ -38,7 +38,7 @@ def open_local(
     engine: Literal["auto", "transformers", "openvino"] = "auto",
     max_batch: int | None = None,
     threads: int | None = None,
-    cache_gb: int = 1,
+    cache_mb: int = 512,
     progress: Callable[[int, int], None] | None = None,
 ) -> LocalModel:
     """A model on local weights; fetches them when they are named and not here yet.
@@ -49,7 +49,7 @@ def open_local(
         engine: "auto" takes the fast one where it is installed, can read the weights and is not known to disagree.
         max_batch: how many prompts run together.
         threads: processor threads; default: the engine's own choice.
-        cache_gb: bound of the fast engine's KV cache.
+        cache_mb: bound of the fast engine's KV cache.
         progress: told bytes done and bytes in all while fetching.
 
     Raises:
@@ -59,7 +59,7 @@ def open_local(
     choice = pick(directory, engine)
     batch = max_batch or BATCH[choice.engine]
     return LocalModel(
-        directory, choice, name or f"local/{directory.name}", max_batch=batch, threads=threads, cache_gb=cache_gb
+        directory, choice, name or f"local/{directory.name}", max_batch=batch, threads=threads, cache_mb=cache_mb
     )
 
 
@@ -67,7 +67,7 @@ class LocalModel:
     """See the module. It may be used from any event loop; `close` when done."""
 
     def __init__(
-        self, directory: Path, choice: Choice, name: str, *, max_batch: int, threads: int | None, cache_gb: int
+        self, directory: Path, choice: Choice, name: str, *, max_batch: int, threads: int | None, cache_mb: int
     ) -> None:
         self.name = name
         self.directory = directory
@@ -76,15 +76,19 @@ class LocalModel:
         self.precision = choice.precision
         self.context = context_of(directory)
         self._device: Literal["cpu", "cuda"] = choice.device
-        self._settings = (max_batch, threads, cache_gb)
+        self._settings = (max_batch, threads, cache_mb)
         self.before_start: Callable[[LocalModel], None] | None = None
         self._process: _Process | None = None
         self._lock = threading.Lock()
         self._closed = False
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """Content hash of weights, tokenizer, engine, its version and precision."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         return digest(["local", digest_of(self.directory), self.engine, self.precision])
 
     @cached_property
@@ -171,7 +175,7 @@ class _Process:
         self._ids = itertools.count()
         self._waiting: dict[int, tuple[asyncio.AbstractEventLoop, asyncio.Future[Answer]]] = {}
         self._outbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._error: ModelError | None = None
+        self._error = ""
         self._lock = threading.Lock()
         command = [sys.executable, "-m", "harness.models.worker", engine, msgspec.json.encode(options).decode()]
         self._popen = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -195,7 +199,7 @@ class _Process:
         id = next(self._ids)
         with self._lock:
             if self._error:
-                raise self._error
+                raise self._stopped()
             self._waiting[id] = (loop, future)
         self._outbox.put(job(id))
         try:
@@ -263,12 +267,14 @@ class _Process:
 
     def _fail(self, why: str) -> None:
         """Nothing more comes: everybody who waits is told."""
-        error = ModelError(Problem(f"the local engine of {self._name} stopped: {why}"))
         with self._lock:
-            self._error = self._error or error
+            self._error = self._error or why
             waiting, self._waiting = list(self._waiting.values()), {}
         for one in waiting:
-            _settle(*one, self._error)
+            _settle(*one, self._stopped())
+
+    def _stopped(self) -> ModelError:
+        return ModelError(Problem(f"the local engine of {self._name} stopped: {self._error}"))
 
 
 def _settle(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Answer], result: Answer | ModelError) -> None:

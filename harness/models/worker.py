@@ -61,7 +61,7 @@ class Options(msgspec.Struct, frozen=True):
     eos: tuple[int, ...]
     max_batch: int
     threads: int | None
-    cache_gb: int
+    cache_mb: int
     device: Literal["cpu", "cuda"] = "cpu"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -88,8 +88,11 @@ def _use_case(stored: Stored) -> tuple[Fact, ...]:
             gap = 100 * (top.mean - floor)
             said = f"the prompt is {abs(gap):.0f} points {'above' if gap >= 0 else 'below'} it"
             facts.append(Fact("a rule without a model", _score(stored, rule), said))
-        room = 100 * (1 - top.mean) if stored.board.metrics[stored.primary] else 100 * top.mean
-        facts.append(Fact("headroom", f"{room:.0f} points", "to a perfect score; labels that disagree lower it"))
+        agreement: Any = stored.extras.get("agreement")
+        best = float(agreement["mean"]) if isinstance(agreement, dict) else 1.0
+        room = 100 * (best - top.mean) if stored.board.metrics[stored.primary] else 100 * top.mean
+        to = "to the agreement of two labelling passes" if best < 1 else "to a perfect score"
+        facts.append(Fact("headroom", f"{room:.0f} points", to))
     return tuple(facts)
 
 
@@ -215,6 +218,16 @@ def _estimated(stored: Stored) -> list[Fact]:
     return facts
 
 
+def _agreement(stored: Stored) -> Fact:
+    """How far two labelling passes agree: what no arm can be expected to exceed."""
+    name, found = "agreement of two labelling passes", stored.extras.get("agreement")
+    if not isinstance(found, dict):
+        return Fact(name, NOT, "label 60 rows again from the guide alone, as `second_pass.jsonl` beside the rows")
+    got = cast("dict[str, float]", found)
+    value = figures.score(got["mean"], got["low"], got["high"])
+    return Fact(name, f"{value} of 100 ({figures.score_interval(got['low'], got['high'])})", f"{got['n']:.0f} rows")
+
+
 def _data(stored: Stored) -> tuple[Fact, ...]:
     rows = max((f.cost.labelled_rows for f in stored.fits.values()), default=0)
     dev = max((t.n for f in stored.fits.values() for t in f.trials), default=0)
@@ -236,9 +249,7 @@ def _data(stored: Stored) -> tuple[Fact, ...]:
         facts.append(Fact("duplicates and leaks", said, "test rows seen in train, dev, shots or documents"))
     else:
         facts.append(Fact("duplicates and leaks", NOT, "`harness check FILE` lists them"))
-    facts.append(
-        Fact("agreement of two labelling passes", NOT, "label 60 rows again from the guide alone, and compare")
-    )
+    facts.append(_agreement(stored))
     shots = [t for f in stored.fits.values() for t in f.trials if "rows" in t.config]
     if shots:
         best = max(shots, key=lambda t: t.score)
@@ -262,8 +273,8 @@ def _quality(stored: Stored) -> tuple[Fact, ...]:
         if spec.scorer in ("unsupported_items", "abstention") and metric in stored.board.metrics:
             other = stored.cells[made.baseline, metric].mean
             name = "invented" if spec.scorer == "unsupported_items" else "abstained"
-            facts.append(Fact(name, _score(stored, made.candidate, metric), f"{100 * other:.1f} with {made.baseline}; less is better"
-                              if name == "invented" else f"{100 * other:.1f} with {made.baseline}"))  # fmt: skip
+            note = f"{100 * other:.1f} with {made.baseline}" + ("; less is better" if name == "invented" else "")
+            facts.append(Fact(name, _score(stored, made.candidate, metric), note))
     if not any(s.scorer == "unsupported_items" for s in stored.benchmark.metrics.values()):
         facts.append(Fact("invented", NOT, yaml="metrics: {invented: {scorer: unsupported_items}}"))
     if not stored.benchmark.task.answer.abstain:

@@ -96,7 +96,7 @@ def about(value: float) -> str:
 def seconds(value: float) -> str:
     """A time: two significant digits below 100 s, then minutes and hours."""
     if value < 0.0005:
-        return "under 1 ms"
+        return "<1 ms"
     if value < 1:
         return f"{1000 * value:.2g} ms" if value < 0.0995 else f"{1000 * value:.0f} ms"
     if value < 9.95:

@@ -264,5 +264,7 @@ def _sentence(answer: str, terms: Terms, net: NetBenefit, stands: Quadrant, afte
             rate = usd(stands.usd_per_correct)
             return f"It depends: worse and {money} cheaper {volume}: it saves {rate} for each correct answer given up."
         case "inconclusive":
-            between = f"[{usd(low)}, {usd(high)}]"
-            return f"Whether it is worth it stays open: it saves {usd(a_month)} a month {between} {volume}."
+            word, sign = ("saves", 1) if a_month >= 0 else ("costs", -1)
+            lower, upper = sorted((sign * low, sign * high))
+            each = f"{usd(sign * a_month)} a month [{usd(lower)}, {usd(upper)}]{' more' if sign < 0 else ''}"
+            return f"Whether it is worth it stays open: it {word} {each} {volume}, all counted."

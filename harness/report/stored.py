@@ -10,13 +10,13 @@ from typing import Any
 from harness.compare import Board, Cell, Comparison, cell, compare
 from harness.models.base import Completion, Failure
 from harness.records import Fit, Frozen, Manifest, Score, Trial
+from harness.references import is_tuned
 from harness.spec import Benchmark
 from harness.store import RunDirectory
 from harness.taskset import Example
-from harness.techniques import FineTune
 from harness.verdict import Verdict
 
-EXTRAS = ("hygiene", "estimate", "shown")
+EXTRAS = ("hygiene", "estimate", "agreement")
 ScoreKey = tuple[str, str, int, str]
 
 
@@ -69,9 +69,7 @@ class Stored:
     @cached_property
     def tuned(self) -> tuple[str, ...]:
         """Arms that answer on a tuned model."""
-        arms = self.benchmark.arms
-        own = {name for name, technique in arms.items() if isinstance(technique, FineTune)}
-        return tuple(name for name, technique in arms.items() if name in own or technique.model in own)
+        return tuple(a for a in self.benchmark.arms if is_tuned(a, dict(self.benchmark.arms)))
 
     @cached_property
     def day(self) -> date:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from harness.errors import Failed
 from harness.models.base import Completion, Message, Model, Request
 from harness.retrieval import Passage
 from harness.taskset import Example
@@ -61,10 +62,16 @@ class ChatSolver:
             seed=self._kit.seed,
             repeat=repeat,
         )
-        completion = await self._model.generate(request)
-        return msgspec.structs.replace(
-            completion, shots=tuple(e.id for e in examples), passages=tuple(p.id for p in passages)
-        )
+        # What was shown, and the model by the name that prices know: on failures too, they are billed and shown.
+        seen = {
+            "model": self._model.name,
+            "shots": tuple(e.id for e in examples),
+            "passages": tuple(p.id for p in passages),
+        }
+        try:
+            return msgspec.structs.replace(await self._model.generate(request), **seen)
+        except Failed as error:
+            raise Failed(msgspec.structs.replace(error.failure, **seen)) from error
 
 
 def chat(

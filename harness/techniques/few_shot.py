@@ -84,7 +84,7 @@ class Fixed:
 
 
 class Nearest:
-    """The k train rows whose inputs are the most similar, the most similar last, next to the input (Liu et al. 2022)."""
+    """The k train rows with the most similar inputs, the most similar last, next to the input (Liu et al. 2022)."""
 
     def __init__(self, rows: Sequence[Example], vectors: NDArray[np.float32], embedder: Embedder, k: int) -> None:
         self._rows = rows
@@ -102,7 +102,7 @@ class Nearest:
 def spread(vectors: NDArray[np.float32], k: int) -> list[int]:
     """Indices of k rows that cover the set: the most central first, then always the one farthest from those taken.
 
-    Greedy k-centre (Gonzalez 1985); no seed, so the same rows every time. `vectors` has shape (rows, dimensions), unit length.
+    Greedy k-centre (Gonzalez 1985); no seed, so the same rows every time. `vectors`: (rows, dimensions), unit length.
     """
     first = int(np.argmax(vectors @ vectors.mean(axis=0)))
     taken = [first]

@@ -50,7 +50,8 @@ def load(file: Path, name: str) -> Callable[..., Any]:
     """
     spec = importlib.util.spec_from_file_location(f"harness_user_{file.stem}", file)
     try:
-        assert spec is not None and spec.loader is not None, "not a Python file"
+        assert spec is not None, "not a Python file"
+        assert spec.loader is not None, "not a Python file"
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         function = getattr(module, name)

@@ -22,6 +22,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 ATTENTION = "harness_packed"
 KNOWN = ("llama", "mistral", "qwen2", "qwen3", "smollm3")
 """Model types whose attention is softmax(q k / sqrt(d)) v and nothing else; others take the stock path."""
+NORMS = ("LlamaRMSNorm", "MistralRMSNorm", "Qwen2RMSNorm", "Qwen3RMSNorm", "SmolLM3RMSNorm")
 
 
 def fits(config: Any) -> bool:
@@ -103,8 +104,25 @@ class _Lora(torch.autograd.Function):
         return gx, None, (up.t() @ x).float().mul_(ctx.s), (g.t() @ down).float().mul_(ctx.s), None
 
 
+class _Norm(torch.autograd.Function):
+    """RMS norm with a frozen weight, rounded as transformers does; the backward pass needs one tensor, not four."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, w: torch.Tensor, eps: float) -> torch.Tensor:
+        wide = x.float()
+        scale = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True).add_(eps))
+        ctx.save_for_backward(x, w, scale)
+        return (wide * scale).to(x.dtype).mul_(w)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        x, w, scale = ctx.saved_tensors
+        unit, g = x.float() * scale, grads[0].float() * w
+        return (g - unit * (g * unit).mean(-1, keepdim=True)).mul_(scale).to(x.dtype), None, None
+
+
 def fuse(model: Any) -> int:
-    """Give every plain LoRA layer of a PEFT model one fused forward. Returns how many took it.
+    """Give every plain LoRA layer and RMS norm of a PEFT model one fused forward. Returns how many LoRA layers took it.
 
     PEFT casts activations to the adapter's fp32 and back, layer by layer: a quarter of a step on a CPU. Weights stay in
     fp32 here too, only products are in the precision of the model. Layers with dropout, bias or a variant stay stock.
@@ -113,19 +131,37 @@ def fuse(model: Any) -> int:
 
     count = 0
     for layer in model.modules():
-        if not isinstance(layer, Linear) or layer.lora_variant or layer.active_adapters != ["default"]:
-            continue
-        base, down, up = layer.base_layer, layer.lora_A["default"], layer.lora_B["default"]
-        plain = type(base) is torch.nn.Linear and base.bias is None and up.bias is None
-        if plain and isinstance(layer.lora_dropout["default"], torch.nn.Identity):
-            layer.forward = _forward(base, down, up, float(layer.scaling["default"]))
+        if type(layer).__name__ in NORMS and not layer.weight.requires_grad:
+            layer.forward = _norm(layer)
+        if isinstance(layer, Linear) and _plain(layer):
+            parts = (layer.base_layer, layer.lora_A["default"], layer.lora_B["default"])
+            layer.forward = _lora(*parts, scale=float(layer.scaling["default"]))
             count += 1
     return count
 
 
-def _forward(base: Any, down: Any, up: Any, scale: float) -> Callable[..., torch.Tensor]:
-    def forward(x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-        return _Lora.apply(x, base.weight, down.weight, up.weight, scale)  # type: ignore[no-any-return]
+def _plain(layer: Any) -> bool:
+    base: Any = layer.base_layer
+    up: Any = layer.lora_B["default"]
+    return (
+        not layer.lora_variant
+        and type(base) is torch.nn.Linear
+        and getattr(base, "bias", None) is None
+        and up.bias is None
+        and isinstance(layer.lora_dropout["default"], torch.nn.Identity)
+    )
+
+
+def _norm(layer: Any) -> Callable[[torch.Tensor], Any]:
+    def forward(x: torch.Tensor) -> Any:
+        return _Norm.apply(x, layer.weight, layer.variance_epsilon)
+
+    return forward
+
+
+def _lora(base: Any, down: Any, up: Any, scale: float) -> Callable[..., Any]:
+    def forward(x: torch.Tensor, *_: Any, **__: Any) -> Any:
+        return _Lora.apply(x, base.weight, down.weight, up.weight, scale)
 
     return forward
 

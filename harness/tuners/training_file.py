@@ -83,7 +83,9 @@ def check(
         rows.setdefault(content, number)
         tokens = count_tokens(row["messages"], encode) if limit is not None else 0
         if limit is not None and tokens > limit:
-            findings.append(Finding(over_limit, f"{tokens} tokens, over the limit of {limit} for one example", number))
+            cut = "" if over_limit == "error" else ": its end is cut off"
+            message = f"{tokens} tokens, over the limit of {limit} for one example{cut}"
+            findings.append(Finding(over_limit, message, number))
     if total < min_rows:
         findings.append(Finding("error", f"{total} rows; a fine-tune takes at least {min_rows}"))
     return findings

@@ -22,8 +22,8 @@ import msgspec
 from harness.errors import ModelError, Problem, TuneError
 from harness.tuners import training_file
 from harness.tuners.base import Checkpoint, Estimate, Finding, Progress, Report, Tuned, TuneJob
+from harness.tuners.trl_files import BUSY, CANCELLED, Line, Plan, Result, write_whole
 from harness.tuners.trl_speed import Speed
-from harness.tuners.trl_worker import BUSY, CANCELLED, Line, Plan, Result
 
 LEARNING_RATE = 1e-3
 EPOCHS = 3
@@ -62,7 +62,7 @@ class TrlTuner:
     def validate(self, job: TuneJob) -> list[Finding]:
         """Everything wrong with the training file, the dev file and the parameters, at once."""
         encode = self._encode(job)
-        limit = job.params.get("max_length")
+        limit = self._limit(job)
         findings = training_file.check(job.train, limit=limit, encode=encode, over_limit="warning")
         if job.valid:
             findings += [
@@ -74,7 +74,7 @@ class TrlTuner:
     def estimate(self, job: TuneJob) -> Estimate:
         """Trained tokens and seconds; dollars are hours at the caller's rate."""
         encode = self._encode(job)
-        limit = job.params.get("max_length")
+        limit = self._limit(job)
         try:
             rows = training_file.read(job.train)
             dev = training_file.read(job.valid) if job.valid else []
@@ -89,11 +89,12 @@ class TrlTuner:
         return Estimate(trained_tokens=tokens, epochs=float(epochs), usd=None, seconds=seconds, why=why)
 
     async def find(self, job: TuneJob) -> str | None:
-        """The id in `plan.json`."""
+        """The id in `plan.json`, unless the weights that it names have moved (then the plan is written anew)."""
         try:
-            return msgspec.json.decode((job.workdir / "plan.json").read_bytes(), type=Plan).id
+            plan = msgspec.json.decode((job.workdir / "plan.json").read_bytes(), type=Plan)
         except (OSError, msgspec.DecodeError):
             return None
+        return plan.id if Path(plan.base).is_dir() else None
 
     async def submit(self, job: TuneJob) -> str:
         """Write `plan.json`; training starts with `follow`."""
@@ -113,14 +114,12 @@ class TrlTuner:
             dropout=float(lora.get("dropout", 0.0)),
             target_modules=targets if isinstance(targets, str) else tuple(targets),
             quantization=str(params.get("quantization", "none")),
-            max_length=params.get("max_length"),
+            max_length=self._limit(job),
             seed=job.seed,
             threads=self._threads,
         )
         job.workdir.mkdir(parents=True, exist_ok=True)
-        part = job.workdir / "plan.json.part"
-        part.write_bytes(msgspec.json.encode(plan))
-        os.replace(part, job.workdir / "plan.json")
+        write_whole(job.workdir / "plan.json", msgspec.json.encode(plan))
         return plan.id
 
     async def follow(self, job: TuneJob, id: str, report: Report) -> Tuned:
@@ -227,6 +226,16 @@ class TrlTuner:
             return None
         return path if path.is_dir() else None
 
+    def _limit(self, job: TuneJob) -> int | None:
+        """Tokens at which a row is cut: `max_length`, and never more than the base's context."""
+        folder = self._directory(job)
+        try:
+            config: Any = json.loads((folder / "config.json").read_bytes()) if folder else {}
+        except (OSError, ValueError):
+            config = {}
+        known = [n for n in (job.params.get("max_length"), config.get("max_position_embeddings")) if n]
+        return min(known, default=None)
+
     def _encode(self, job: TuneJob) -> training_file.Encode:
         """The base's own tokenizer, or four bytes a token where it is not to be had."""
         folder = self._directory(job)
@@ -256,7 +265,10 @@ class Tail:
         self._at += len(whole)
         if not whole:
             return
-        line = msgspec.json.decode(whole.splitlines()[-1], type=Line)
+        try:
+            line = msgspec.json.decode(whole.splitlines()[-1], type=Line)
+        except msgspec.DecodeError:  # torn by a kill
+            return
         left = "" if line.left is None else f"{line.left:.0f} s left"
         report(Progress(line.status, line.step, line.total, line.loss, ", ".join(filter(None, (line.message, left)))))
 

@@ -12,7 +12,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from harness.tuners.trl_worker import Result
+from harness.tuners.trl_files import Result
 
 START_SECONDS = 20.0
 """Importing torch, loading weights, saving adapters."""
@@ -36,7 +36,7 @@ class Speed:
         if self._path is None:
             from platformdirs import user_cache_path
 
-            self._path = Path(os.environ.get("HARNESS_CACHE") or user_cache_path("harness")) / "tuning-speed.json"
+            self._path = user_cache_path("harness") / "tuning-speed.json"
         return self._path
 
     def seconds(self, tokens: float, parameters: float | None, threads: int) -> tuple[tuple[float, float], str]:

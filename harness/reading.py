@@ -1,0 +1,174 @@
+"""Reading a stored run: its scores as arrays, its verdict, its receipt. No key, no network, no model, no dollar.
+
+Running and the report, gates and comparisons all read through here, so that one run has one reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import compare, stats, verdict
+from harness.errors import DataError, Problem
+from harness.models.base import Struct, Usage
+from harness.paths import project_of
+from harness.prices import Price, cost
+from harness.records import Frozen, Manifest, Trial
+from harness.spec import Benchmark
+from harness.store import RunDirectory
+from harness.taskset import Example
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run or a stored run comes to."""
+
+    directory: RunDirectory
+    manifest: Manifest
+    verdict: verdict.Verdict
+    fresh: bool
+
+
+def latest(trials: Iterable[Trial]) -> list[Trial]:
+    """The last trial of each key: an outage that was answered later is replaced."""
+    found: dict[tuple[str, str, int], Trial] = {}
+    for trial in trials:
+        found[trial.key] = trial
+    return list(found.values())
+
+
+def decide(directory: RunDirectory, benchmark: Benchmark, frozen: Frozen) -> verdict.Verdict:
+    """The verdict of a stored run."""
+    primary = benchmark.primary
+    rules = verdict.Rules(
+        primary=primary,
+        min_effect=benchmark.verdict.min_effect,
+        expect=benchmark.verdict.expected,
+        alpha=benchmark.verdict.alpha,
+        max_missing=benchmark.verdict.max_missing,
+        guardrails={n: m.margin for n, m in benchmark.metrics.items() if m.guardrail and n != primary},
+    )
+    return verdict.decide(board_of(directory, benchmark), frozen, rules)
+
+
+def board_of(directory: RunDirectory, benchmark: Benchmark) -> compare.Board:
+    """The scores of a stored run as arrays."""
+    examples = directory.load("examples.json", tuple[Example, ...]) or ()
+    book = directory.load("prices.json", dict[str, Price]) or {}
+    rate = benchmark.economics.local_usd_per_hour
+
+    def price(model: str, usage: Usage, compute_seconds: float) -> float | None:
+        if model in book:
+            return cost(usage, book[model])
+        return 0.0 if not compute_seconds else None if rate is None else compute_seconds / 3600 * rate
+
+    return compare.board(
+        [e.id for e in examples],
+        [e.cluster for e in examples],
+        list(benchmark.arms),
+        {n: higher_is_better(m.scorer) for n, m in benchmark.metrics.items()},
+        latest(directory.read_trials()),
+        directory.read_scores(),
+        price,
+    )
+
+
+def higher_is_better(scorer: str) -> bool:
+    """A scorer's natural direction."""
+    return scorer != "unsupported_items"
+
+
+def read(directory: RunDirectory) -> Result:
+    """A finished run, read from its directory: no key, no network, no model.
+
+    Raises:
+        DataError: there is no finished run in it.
+    """
+    manifest = directory.manifest()
+    decided = directory.load("verdict.json", verdict.Verdict)
+    if manifest is None or decided is None:
+        what = "there is no finished run here"
+        raise DataError(Problem(what, where=str(directory.path), fix="harness run FILE makes or finishes it"))
+    return Result(directory, manifest, decided, False)
+
+
+def benchmark_of(directory: RunDirectory) -> Benchmark:
+    """The question of a stored run, as it was asked."""
+    return Benchmark.model_validate(directory.load("benchmark.json", dict[str, Any]))
+
+
+def find(path: Path) -> RunDirectory:
+    """A stored run by its directory, or the last finished run of a benchmark file.
+
+    Raises:
+        DataError: neither.
+    """
+    if path.is_dir():
+        return RunDirectory(path)
+    if not path.exists():
+        raise DataError(Problem("there is no such run or benchmark file", where=str(path)))
+    runs = project_of(path.resolve().parent) / "reports" / path.stem
+    finished = [p.parent for p in runs.glob("*/manifest.json")]
+    if not finished:
+        what = f"{path.name} has no finished run"
+        raise DataError(Problem(what, where=str(runs), fix=f"harness run {path} makes one"))
+    return RunDirectory(max(finished, key=lambda p: ((p / "manifest.json").stat().st_mtime, p.name)))
+
+
+def rewrite(directory: RunDirectory) -> Result:
+    """Decide again from what is stored, and write verdict and report anew: the same trials give the same answer."""
+    from harness import report
+
+    result, benchmark, frozen = read(directory), benchmark_of(directory), directory.frozen()
+    if frozen is None:
+        raise DataError(Problem("the run was never frozen", where=str(directory.path), fix="run it again"))
+    decided = decide(directory, benchmark, frozen)
+    directory.save("verdict.json", decided)
+    report.write(directory, benchmark, decided, result.manifest)
+    return Result(directory, result.manifest, decided, False)
+
+
+class Change(Struct, frozen=True):
+    """One arm on one metric in two runs of the same test examples; `difference` is None where they cannot be paired."""
+
+    arm: str
+    metric: str
+    before: float | None
+    after: float | None
+    difference: compare.Comparison | None = None
+    note: str = ""
+
+
+def changes(before: RunDirectory, after: RunDirectory) -> list[Change]:
+    """What changed from one run to another: paired by example id, on the examples that both have.
+
+    Raises:
+        DataError: they were not made on the same test examples.
+    """
+    one, two = board_of(before, benchmark_of(before)), board_of(after, benchmark_of(after))
+    if set(one.ids) != set(two.ids):
+        only = len(set(one.ids) ^ set(two.ids))
+        raise DataError(
+            Problem(
+                f"the two runs were not made on the same test examples: {only} are in one of them only",
+                where=f"{before.path} and {after.path}",
+                fix="compare runs of the same task set",
+            )
+        )
+    order = [two.ids.index(id) for id in one.ids]
+    found: list[Change] = []
+    for arm in dict.fromkeys((*one.arms, *two.arms)):
+        for metric in dict.fromkeys((*one.metrics, *two.metrics)):
+            a, b = one.values.get((arm, metric)), two.values.get((arm, metric))
+            means = [None if v is None or np.isnan(v).all() else float(np.nanmean(v)) for v in (a, b)]
+            if a is None or b is None:
+                found.append(Change(arm, metric, means[0], means[1], note="new" if a is None else "gone"))
+                continue
+            d = two.oriented(arm, metric)[order] - one.oriented(arm, metric)
+            made = stats.decide_difference(d, one.clusters, binary=one.binary[metric] and two.binary[metric])
+            found.append(Change(arm, metric, *means, compare.comparison(one, metric, arm, arm, d, made)))
+    return found

@@ -1,0 +1,124 @@
+"""The page: one file, no request to any network. Its policy allows what is inlined, by hash, and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness import __version__
+from harness.report import charts, figures, payload
+from harness.report.money import Worth
+from harness.report.text import defused, script_json, visible
+from harness.report.view import View
+
+SCRIPTS = ("whatif.js", "page.js")
+STYLES = ("page.css",)
+ICONS = {"yes": "✓", "no": "✕", "inconclusive": "?", "unasked": "–", "depends": "◐", "unknown": "–"}
+
+
+def page(view: View) -> str:
+    """The whole page as text."""
+    return _environment().get_template("page.html").render(context(view))
+
+
+def context(view: View) -> dict[str, Any]:
+    """What the template is given."""
+    style = "\n".join(_source(name) for name in STYLES)
+    script = "\n".join(_source(name) for name in SCRIPTS)
+    return {
+        "view": view,
+        "charts": charts.draw(view),
+        "worth": view.worth if isinstance(view.worth, Worth) else None,
+        "lacking": view.worth if isinstance(view.worth, str) else "",
+        "style": Markup(style),
+        "script": Markup(script),
+        "policy": policy(style, script),
+        "facts": Markup(script_json(payload.facts(view))),
+        "data": Markup(payload.deflated(payload.data(view.stored))),
+        "arms_csv": _link(arms_csv(view)),
+        "metrics": ordered_metrics(view),
+        "version": __version__,
+    }
+
+
+def policy(style: str, script: str) -> str:
+    """Nothing may be loaded; the style and the script of this page may run, by their hashes."""
+    parts = ("default-src 'none'", f"style-src '{_hash(style)}'", f"script-src '{_hash(script)}'")
+    return "; ".join((*parts, "base-uri 'none'", "form-action 'none'"))
+
+
+def ordered_metrics(view: View) -> list[str]:
+    """The metric that decides first, then the others as written."""
+    return [view.primary, *(m for m in view.metrics if m != view.primary)]
+
+
+def arms_csv(view: View) -> str:
+    """The arm table as CSV."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    metrics = ordered_metrics(view)
+    head = [f"{m}{end}" for m in metrics for end in ("", "_low", "_high")]
+    writer.writerow(["arm", "technique", "model", "n", *head, "failed", "input_tokens", "output_tokens",
+                     "usd_per_1000", "usd_per_correct", "seconds_p50", "seconds_p95", "training_usd"])  # fmt: skip
+    for arm in view.arms:
+        cells = [f"{v:.6g}" for m in metrics for v in (arm.cells[m].mean, arm.cells[m].low, arm.cells[m].high)]
+        effort, bill = arm.effort, arm.bill
+        each = None if bill.usd_a_task is None else 1000 * bill.usd_a_task
+        numbers = (effort.input_tokens, effort.output_tokens, each, bill.per_correct, effort.seconds_p50,
+                   effort.seconds_p95, bill.training)  # fmt: skip
+        writer.writerow([
+            defused(arm.name), arm.technique, defused(arm.model), arm.cells[view.primary].n, *cells,
+            sum(arm.failures.values()), *("" if v is None else f"{v:.6g}" for v in numbers),
+        ])  # fmt: skip
+    return out.getvalue()
+
+
+def _link(text: str) -> str:
+    return "data:text/csv;base64," + base64.b64encode(text.encode()).decode("ascii")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+
+
+@cache
+def _source(name: str) -> str:
+    return files("harness.report").joinpath("templates", name).read_text("utf-8").replace("\r\n", "\n")
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("harness.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(
+        usd=figures.usd, count=figures.count, seconds=figures.seconds, visible=visible, share=figures.share,
+        months=figures.months, code=_code,
+    )  # fmt: skip
+    made.globals.update(figures=figures, icons=ICONS, per_thousand=_per_thousand)
+    return made
+
+
+def _per_thousand(usd: float | None) -> str:
+    return figures.usd(None if usd is None else 1000 * usd)
+
+
+def _code(text: str) -> Markup:
+    """Words between backticks as code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return Markup("{}").format(text)
+    made = [Markup("<code>{}</code>").format(p) if i % 2 else Markup("{}").format(p) for i, p in enumerate(parts)]
+    return Markup("").join(made)

@@ -1,0 +1,73 @@
+"""`summary.md`: the answer, the arms and the changes, short enough for the body of a pull request."""
+
+from __future__ import annotations
+
+import re
+
+from harness.report import figures
+from harness.report.html import ordered_metrics
+from harness.report.view import View
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&@$:])")
+
+
+def escaped(text: str) -> str:
+    """Text that Markdown shows as it is: no link, no image, no mention, no HTML, no table cell broken."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split())).replace("\\@", "@\u200b").replace("\\<", "&lt;")
+
+
+def summary(view: View, link: str = "report.html") -> str:
+    """The summary as Markdown."""
+    answer = view.answer
+    lines = [f"## {escaped(answer.word)}: {_sentence(answer.sentence)}", "", f"*{escaped(view.question)}*", ""]
+    if answer.worth:
+        lines += [_sentence(answer.worth), ""]
+    elif isinstance(view.worth, str) and answer.comparison:
+        lines += [f"Not priced: {view.worth}.", ""]
+    lines += [_sentence(answer.because), ""]
+    lines += [f"- {_sentence(line)}" for line in answer.would_change]
+    lines += ["" if answer.would_change else None, *_table(view), ""]  # type: ignore[list-item]
+    if view.flip_counts:
+        c = view.flip_counts
+        lines += [f"Fixed {c['fixed']:,} examples, broke {c['broken']:,}, left {c['same']:,} as they were.", ""]
+        broken = [f for f in view.flips if f.kind == "broken"][:5]
+        if broken:
+            lines += [
+                "Worst losses: " + ", ".join(f"{escaped(f.title)} ({100 * f.change:.0f})" for f in broken) + ".",
+                "",
+            ]
+    lines.append(f"[The whole report]({link}) · {escaped(view.name)} {escaped(view.run)} · n = {view.n:,}")
+    return "\n".join(line for line in lines if line is not None) + "\n"
+
+
+def _sentence(text: str) -> str:
+    """Our own sentence: names in it keep their underscores, brackets of intervals stay."""
+    return re.sub(r"([\\`*_<>|~$])", r"\\\1", " ".join(text.split()))
+
+
+def _table(view: View) -> list[str]:
+    metrics = ordered_metrics(view)
+    head = ["arm", *(escaped(m) for m in metrics), "failed", "tokens in + out", "$ per 1,000", "training"]
+    rows = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    for arm in view.arms:
+        cells = [arm.cells[m] for m in metrics]
+        name = escaped(arm.name)
+        name = f"**{name}**" if arm.role == "candidate" else name
+        name += " (baseline)" if arm.role == "baseline" else ""
+        each = None if arm.bill.usd_a_task is None else 1000 * arm.bill.usd_a_task
+        trained = figures.usd(arm.bill.training) if arm.trained_tokens or arm.train_seconds else figures.DASH
+        row = [
+            name,
+            *(
+                f"{figures.score(c.mean, c.low, c.high)} ({figures.score_interval(c.low, c.high)})"
+                if c.n
+                else figures.DASH
+                for c in cells
+            ),
+            str(sum(arm.failures.values())),
+            f"{arm.effort.input_tokens:,.0f} + {arm.effort.output_tokens:,.0f}",
+            figures.usd(each).replace("$", "\\$"),
+            trained.replace("$", "\\$"),
+        ]
+        rows.append("| " + " | ".join(row) + " |")
+    return rows

@@ -1,0 +1,115 @@
+"""The run's data inside its page: every example and every answer, deflated, so that scripts can list and hand it out.
+
+The texts are the run's own, whole and unchanged; the page makes them visible and safe only where it shows them.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from typing import Any
+
+import numpy as np
+
+from harness.report.examples import titled, written
+from harness.report.money import Worth, retirement
+from harness.report.stored import Stored
+from harness.report.text import script_json
+from harness.report.view import View
+
+SCHEMA = 1
+
+
+def deflated(value: Any) -> str:
+    """JSON, raw deflate, base64: what a browser's `DecompressionStream("deflate-raw")` reads."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
+    packed = packer.compress(script_json(value).encode("ascii")) + packer.flush()
+    return base64.b64encode(packed).decode("ascii")
+
+
+def data(stored: Stored) -> dict[str, Any]:
+    """Columns over the test examples; `answers[arm]` are columns over example x repeat, in that order."""
+    board, repeats = stored.board, stored.benchmark.run.repeats
+    examples = {e.id: e for e in stored.examples}
+    listed = [examples[i] for i in board.ids]
+    return {
+        "schema": SCHEMA,
+        "run": stored.manifest.run,
+        "benchmark": stored.manifest.benchmark,
+        "question": stored.benchmark.question,
+        "primary": stored.primary,
+        "metrics": dict(board.metrics),
+        "arms": list(board.arms),
+        "baseline": stored.verdict.baseline,
+        "candidate": stored.verdict.candidate,
+        "ordered": stored.benchmark.task.answer.format != "list",
+        "repeats": repeats,
+        "ids": list(board.ids),
+        "titles": [titled(e) for e in listed],
+        "clusters": [e.cluster for e in listed] if board.clusters is not None else None,
+        "inputs": [dict(e.input) for e in listed],
+        "targets": [written(e.target) for e in listed],
+        "answers": {arm: _answers(stored, arm, repeats) for arm in board.arms},
+        "scores": {m: {arm: _rounded(board.values[arm, m]) for arm in board.arms} for m in board.metrics},
+    }
+
+
+def _answers(stored: Stored, arm: str, repeats: int) -> dict[str, Any]:
+    columns: dict[str, list[Any]] = {k: [] for k in ("text", "failed", "input_tokens", "output_tokens", "seconds")}
+    shown: dict[tuple[tuple[str, ...], tuple[str, ...]], int] = {}
+    which: list[int] = []
+    for id in stored.board.ids:
+        found = {t.repeat: t for t in stored.trials.get((arm, id), [])}
+        for repeat in range(repeats):
+            trial = found.get(repeat)
+            given = trial.completion or trial.failure if trial else None
+            gone = trial.missing.type if trial and trial.missing else "" if trial else "missing"
+            columns["text"].append(given.text if given else "")
+            columns["failed"].append(trial.failure.type if trial and trial.failure else gone)
+            columns["input_tokens"].append(given.usage.input if given else 0)
+            columns["output_tokens"].append(given.usage.output if given else 0)
+            columns["seconds"].append(round(given.seconds, 3) if given else 0)
+            key = (given.shots, given.passages) if given else ((), ())
+            which.append(shown.setdefault(key, len(shown)))
+    return {**columns, "context": which, "contexts": [{"shots": s, "passages": p} for s, p in shown]}
+
+
+def _rounded(values: np.ndarray) -> list[float | None]:
+    return [None if v != v else round(v, 5) for v in values.tolist()]
+
+
+def facts(view: View) -> dict[str, Any]:
+    """What the what-if controls need: the moments of the candidate against each arm, and the terms as stated."""
+    stored, spec = view.stored, view.stored.benchmark.economics
+    bills = {a.name: a.bill for a in view.arms}
+    candidate = stored.verdict.candidate
+    ends = retirement(stored) if candidate else None
+    return {
+        "candidate": candidate,
+        "baseline": stored.verdict.baseline,
+        "alpha": stored.benchmark.verdict.alpha,
+        "day": stored.day.isoformat(),
+        "daysLeft": None if ends is None else max((ends - stored.day).days, 0),
+        "asked": isinstance(view.worth, Worth),
+        "terms": {
+            "requests": spec.requests_per_month,
+            "months": spec.horizon_months,
+            "retrain": spec.retrain_every_months,
+            "value": spec.value_per_correct,
+        },
+        "arms": {
+            name: {"usd": b.usd_a_task, "fixed": b.fixed, "hosting": b.hosting_month} for name, b in bills.items()
+        },
+        "ledgers": {
+            name: {
+                "n": b.found.n,
+                "mean": b.found.mean,
+                "middle": b.found.middle,
+                "variance": b.found.variance,
+                "df": b.found.df,
+                "t": b.quantile,
+                "label": b.label,
+            }
+            for name, b in view.ledgers.items()
+        },
+    }

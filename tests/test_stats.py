@@ -1,0 +1,359 @@
+"""Intervals, exact tests and answers: edges, invariances, agreement with scipy and statsmodels, golden values."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness import stats
+from harness.intervals import cr2
+
+steps = st.integers(-12, 12).map(lambda k: k / 12)
+differences = st.lists(steps, min_size=1, max_size=40)
+outcomes = st.lists(st.sampled_from([-1.0, 0.0, 1.0]), min_size=1, max_size=60)
+
+
+@given(differences)
+def test_plus_two_is_the_t_interval_with_two_more_rows(d):
+    found = stats.plus_two(d)
+    it = scipy.stats.ttest_1samp(np.r_[d, 1, -1], 0).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((it.low, it.high), abs=1e-12)
+    assert found.mean == pytest.approx(np.mean(d))
+    assert found.n == len(d)
+    assert found.clusters is None
+
+
+@given(differences, st.integers(2, 12), st.integers(0, 5))
+def test_clusters_agree_with_the_matrix_form_of_cr2(d, groups, seed):
+    codes = np.random.default_rng(seed).integers(0, groups, len(d))
+    found = stats.plus_two(d, codes.tolist())
+    y = np.r_[d, 1.0, -1.0]
+    names = np.r_[codes, [100, 101]]
+    n = len(y)
+    residuals, middle = y - y.mean(), np.eye(n) - np.full((n, n), 1 / n)
+    variance, root = 0.0, []
+    for name in np.unique(names):
+        here = np.flatnonzero(names == name)
+        values, vectors = np.linalg.eigh(middle[np.ix_(here, here)])
+        shrink = vectors @ np.diag(values**-0.5) @ vectors.T
+        variance += (np.ones(len(here)) @ shrink @ residuals[here] / n) ** 2
+        root.append(middle[:, here] @ shrink @ np.ones(len(here)) / n)
+    spread = np.array(root) @ np.array(root).T
+    assert found.se == pytest.approx(variance**0.5, abs=1e-12)
+    assert found.df == pytest.approx(np.trace(spread) ** 2 / (spread**2).sum())
+
+
+def test_clusters_of_equal_size_agree_with_statsmodels():
+    import statsmodels.api as sm
+
+    rng = np.random.default_rng(3)
+    for size in (1, 4):
+        y, codes = rng.uniform(-1, 1, 24 * size), np.repeat(np.arange(24), size)
+        ols = sm.OLS(y, np.ones(len(y))).fit(cov_type="cluster", cov_kwds={"groups": codes}, use_t=True)
+        factors, df = cr2(np.full(24, float(size)))
+        sums = np.bincount(codes, weights=y - y.mean())
+        assert float(np.linalg.norm(factors * sums)) / len(y) == pytest.approx(ols.bse[0])
+        assert df == pytest.approx(23)
+
+
+@given(differences, st.randoms(use_true_random=False), st.integers(1, 9))
+def test_order_of_rows_and_names_of_clusters_never_matter(d, random, groups):
+    names = [f"c{i % groups}" if i % 7 else None for i in range(len(d))]
+    order = list(range(len(d)))
+    random.shuffle(order)
+    moved = [d[i] for i in order]
+    renamed = [None if names[i] is None else f"other {names[i]}" for i in order]
+    assert stats.decide_difference(d, names) == stats.decide_difference(moved, renamed)
+    assert stats.decide_difference(d) == stats.decide_difference(moved)
+
+
+def test_clusters_of_one_are_no_clusters():
+    d = [1.0, 0, -1, 1, 0.0, 1]
+    assert stats.decide_difference(d, list("abcdef"), binary=True) == stats.decide_difference(d, binary=True)
+    assert stats.decide_difference(d, [None] * 6) == stats.decide_difference(d)
+
+
+@given(outcomes)
+def test_mcnemar_mid_p_agrees_with_the_binomial(d):
+    won, lost = d.count(1.0), d.count(-1.0)
+    p = stats.mcnemar_mid_p(won, lost)
+    law = scipy.stats.binom(won + lost, 0.5)
+    k = min(won, lost)
+    its = 1.0 if won + lost == 0 else 1 - law.pmf(k) / 2 if won == lost else 2 * law.cdf(k) - law.pmf(k)
+    assert p == pytest.approx(its, abs=1e-12)
+    assert 0 < p <= 1
+    assert p == stats.mcnemar_mid_p(lost, won)
+
+
+@given(st.lists(st.sampled_from([-1.0, 0.0, 1.0]), max_size=16))
+def test_sign_flip_of_wins_and_losses_is_mcnemars_mid_p(d):
+    assert stats.sign_flip(d) == pytest.approx(stats.mcnemar_mid_p(d.count(1.0), d.count(-1.0)), abs=1e-12)
+
+
+@settings(max_examples=20)
+@given(st.lists(st.floats(0.01, 1), min_size=2, max_size=9, unique=True), st.integers(0, 511))
+def test_exact_sign_flip_agrees_with_scipy(sizes, signs):
+    d = np.array([s if signs >> i & 1 else -s for i, s in enumerate(sizes)])
+    its = scipy.stats.permutation_test(
+        (d,), lambda x, axis: np.abs(x.sum(axis)), permutation_type="samples", alternative="greater", n_resamples=np.inf
+    )
+    ties = np.mean(np.isclose(its.null_distribution, abs(d.sum()), rtol=0, atol=1e-9 * np.abs(d).sum()))
+    assert stats.sign_flip(d) == pytest.approx(its.pvalue - ties / 2, abs=1e-9)
+
+
+def test_drawn_sign_flip_is_near_the_exact_one_and_repeats():
+    d = np.array([0.3, -0.1, 0.25, 0.4, -0.2, 0.15, 0.35, 0.05, -0.3, 0.2, 0.1, 0.45, -0.05, 0.3, 0.2, 0.1, 0.07])
+    drawn = stats.sign_flip(d)
+    sums = np.zeros(1)
+    for x in np.abs(d):
+        sums = np.concatenate([sums + x, sums - x])
+    assert drawn == pytest.approx(np.mean(np.abs(sums) >= d.sum() - 1e-9), abs=0.005)
+    assert drawn == stats.sign_flip(d[::-1])
+    assert drawn != stats.sign_flip(d, seed=1)
+
+
+def test_floats_that_tie_are_ties():
+    # 0.1 + 0.2 is not 0.3 in floats; the signs + + - and - - + give the same |sum|, 0
+    assert stats.sign_flip([0.1, 0.2, -0.3]) == stats.sign_flip([1, 2, -3])
+    assert stats.sign_flip([0.1] * 3 + [0.3]) == stats.sign_flip([1] * 3 + [3])
+
+
+@pytest.mark.parametrize("d", [[0.0], [1.0], [-1.0], [0.5]])
+def test_one_example_settles_nothing(d):
+    found = stats.decide_difference(d)
+    assert found.answer == "inconclusive"
+    assert found.low < 0 < found.high
+    assert "indicative" in found.flags
+
+
+def test_all_ties_have_an_interval_and_no_effect():
+    found = stats.decide_difference([0.0] * 300, binary=True)
+    assert (found.p, found.answer, found.label) == (1.0, "inconclusive", "equivalent")
+    assert found.low == pytest.approx(-found.high)
+    assert found.high > 0
+    assert (found.won, found.lost, found.tied) == (0, 0, 300)
+    assert stats.decide_difference([0.0] * 300, min_effect=0.05).answer == "no"
+
+
+def test_zero_variance_has_no_zero_width():
+    found = stats.decide_difference([0.25] * 60)
+    assert found.low < 0.25 < found.high
+    assert found.answer == "yes"
+    assert stats.decide_difference([1.0] * 60).high == 1.0  # clipped to the range
+
+
+def test_golden_values():
+    d = [1.0] * 24 + [-1.0] * 10 + [0.0] * 66
+    found = stats.decide_difference(d, binary=True, min_effect=0.02)
+    assert (found.mean, found.low, found.high) == pytest.approx((0.14, 0.0231612, 0.2513486), abs=1e-6)
+    assert found.p == pytest.approx(0.0166738, abs=1e-6)
+    assert (found.answer, found.label, found.flags) == ("yes", "better", ())
+    assert found.method == "plus-two t + McNemar mid-p"
+    assert (found.won, found.lost, found.tied, found.lost_half) == (24, 10, 66, 0.1)
+
+
+def test_small_but_certain_is_no_under_a_min_effect():
+    found = stats.decide_difference([0.01] * 2000, min_effect=0.02)
+    assert (found.answer, found.label) == ("no", "better")
+
+
+def test_the_exact_test_is_a_second_lock():
+    # six clusters that all win: t is sure at 1 %, but 2 of 64 patterns of signs are as extreme
+    found = stats.decide_difference([1.0] * 120, [i % 6 for i in range(120)], alpha=0.01)
+    assert found.low > 0
+    assert found.p == 1 / 64
+    assert "locked" in found.flags
+    assert (found.answer, found.label) == ("inconclusive", "unclear")
+
+
+@given(differences, st.sampled_from([0.0, 0.02, 0.1]), st.sampled_from([0.05, 0.01]))
+def test_the_answer_never_contradicts_its_interval(d, delta, alpha):
+    found = stats.decide_difference(d, min_effect=delta, alpha=alpha)
+    if found.answer == "yes":
+        assert found.low > delta
+        assert found.p <= alpha
+    if found.answer == "no":
+        assert found.high < delta
+    assert found.low <= found.mean * len(d) / (len(d) + 2) <= found.high
+    mirrored = stats.decide_difference([-x for x in d], min_effect=delta, alpha=alpha)
+    assert (mirrored.low, mirrored.high) == pytest.approx((-found.high, -found.low))
+    assert mirrored.p == pytest.approx(found.p)
+
+
+def test_few_clusters_are_never_an_answer():
+    d = [1.0] * 50
+    assert stats.decide_difference(d, ["one"] * 50).answer == "inconclusive"
+    five = stats.decide_difference(d, [i % 5 for i in range(50)])
+    assert (five.answer, five.label, five.n_clusters) == ("inconclusive", "unclear", 5)
+    assert "few_clusters" in five.flags
+    twelve = stats.decide_difference(d * 4, [i % 12 for i in range(200)])
+    assert twelve.flags == ("some_clusters",)
+    assert twelve.answer == "yes"
+    assert stats.decide_difference(d * 4, [i % 20 for i in range(200)]).flags == ()
+
+
+def test_missing_pairs():
+    d = np.array([1.0] * 40 + [-1.0] * 10 + [0.0] * 150)
+    whole = stats.decide_difference(d, binary=True)
+    assert whole.answer == "yes"
+    few = np.r_[d, np.nan, np.nan]
+    found = stats.decide_difference(few, binary=True)
+    assert (found.answer, found.n, found.n_missing) == ("yes", 200, 2)
+    many = stats.decide_difference(np.r_[d, [np.nan] * 5], binary=True)
+    assert (many.answer, many.label) == ("inconclusive", "unclear")
+    assert "missing" in many.flags
+    tight = np.array([1.0] * 20 + [-1.0] * 8 + [0.0] * 172)
+    assert stats.decide_difference(tight, binary=True).answer == "yes"
+    turned = stats.decide_difference(np.r_[tight, [np.nan] * 4], binary=True)
+    assert turned.answer == "inconclusive"
+    assert "missing" in turned.flags
+    ends = np.r_[tight, [0.0] * 4], np.r_[tight, [1.0] * 4]  # the baseline was wrong on them: they cannot be losses
+    assert stats.decide_difference(np.r_[tight, [np.nan] * 4], binary=True, ends=ends).answer == "yes"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: stats.decide_difference([]),
+        lambda: stats.decide_difference([np.nan]),
+        lambda: stats.decide_difference([1.5]),
+        lambda: stats.decide_difference([np.inf]),
+        lambda: stats.decide_difference([[0.1]]),
+        lambda: stats.decide_difference([0.5], binary=True),
+        lambda: stats.decide_difference([0.1, 0.2], ["a"]),
+        lambda: stats.decide_difference([0.1], min_effect=-0.1),
+        lambda: stats.decide_difference([0.1], alpha=0),
+        lambda: stats.decide_difference([0.1, np.nan], ends=([0.0], [1.0])),
+        lambda: stats.plus_two([np.nan]),
+        lambda: stats.sign_flip([np.nan]),
+        lambda: stats.wilson(3, 2),
+        lambda: stats.wilson(0, 0),
+        lambda: stats.mcnemar_mid_p(-1, 2),
+        lambda: stats.beats_all([]),
+        lambda: stats.may_be_best([0.1, 0.2]),
+        lambda: stats.not_worse([0.1], margin=-1),
+        lambda: stats.decide_gate([0.1], margin=2),
+    ],
+)
+def test_bad_numbers_are_refused(call):
+    with pytest.raises(ValueError, match=r"\w"):
+        call()
+
+
+@settings(max_examples=25)
+@given(st.lists(st.lists(st.sampled_from([-1.0, 0.0, 1.0]), min_size=40, max_size=40), min_size=1, max_size=5))
+def test_holm_shows_each_at_its_own_level(ds):
+    ds[0] = [1.0] * 8 + ds[0][8:]
+    found = stats.decide_holm(ds, binary=True)
+    for d, f in zip(ds, found, strict=True):
+        assert f == stats.decide_difference(d, binary=True, alpha=f.alpha)
+    left = list(range(len(ds)))  # step down by hand
+    while left:
+        asked = {i: stats.decide_difference(ds[i], binary=True, alpha=0.05 / len(left)) for i in left}
+        clear = [i for i in left if asked[i].answer != "inconclusive"]
+        if not clear:
+            break
+        left.remove(clear[0])
+    assert {i for i, f in enumerate(found) if f.answer == "inconclusive"} == set(left)
+    assert all(found[i].alpha == pytest.approx(0.05 / len(left)) for i in left)
+
+
+def test_holm_of_one_is_no_correction_and_barred_candidates_come_last():
+    d = [1.0] * 30 + [0.0] * 70
+    assert stats.decide_holm([d]) == (stats.decide_difference(d),)
+    assert stats.decide_holm([]) == ()
+    barred = [1.0] * 90 + [np.nan] * 10
+    first, second = stats.decide_holm([barred, d])
+    assert first.answer == "inconclusive"
+    assert second.answer == "yes"
+    assert second.alpha == 0.025
+
+
+def test_best_of_all_needs_every_comparison():
+    clear, open_, worse = [1.0] * 40 + [0.0] * 60, [0.0] * 100, [-1.0] * 40 + [0.0] * 60
+    assert stats.beats_all([clear, clear])[0] == "yes"
+    assert stats.beats_all([clear, open_])[0] == "inconclusive"
+    assert stats.beats_all([clear, open_, worse])[0] == "no"
+    assert all(f.alpha == 0.05 for f in stats.beats_all([clear, open_])[1])
+
+
+def test_wilson_agrees_with_scipy():
+    for k, n in ((0, 5), (3, 7), (50, 50), (41, 120)):
+        it = scipy.stats.binomtest(k, n).proportion_ci(method="wilson")
+        found = stats.wilson(k, n)
+        assert (found.low, found.high) == pytest.approx((it.low, it.high), abs=1e-12)
+
+
+def test_bars_stay_inside_the_range():
+    assert stats.bar([1, 1, 0, 1]).method == "Wilson"
+    assert stats.bar([1.0] * 8 + [0.99]).high == 1.0
+    assert stats.bar([0.5]).low == 0.0
+    assert stats.bar([1, 1, 0, 1], ["a", "a", "b", "b"]).method == "plus-two t, clustered"
+
+
+def test_not_worse_has_three_answers():
+    assert stats.not_worse([0.0] * 400, margin=0.03).answer == "yes"
+    assert stats.not_worse([-0.1] * 400, margin=0.03).answer == "no"
+    assert stats.not_worse([0.0] * 20, margin=0.03).answer == "inconclusive"
+    proven_small = stats.not_worse([-0.02] * 2000, margin=0.03)
+    assert (proven_small.answer, proven_small.label) == ("yes", "worse")
+
+
+def test_gate_answers_in_order():
+    same = stats.decide_gate([0.0] * 10, margin=0.03, identical=True)
+    assert same.answer == "pass"
+    assert stats.decide_gate([0.0] * 10, margin=0.03).answer == "inconclusive"
+    small = stats.decide_gate([-0.01] * 3000, margin=0.03)
+    assert small.answer == "pass"
+    assert small.proven_drop
+    assert stats.decide_gate([-0.2] * 100, margin=0.03).answer == "fail"
+    assert stats.decide_gate([-0.2] * 100, [0] * 100, margin=0.03).answer == "inconclusive"
+    gone = stats.decide_gate([0.0] * 90 + [np.nan] * 10, margin=0.2, identical=True)
+    assert gone.incomplete
+    assert gone.answer == "inconclusive"
+    assert "missing" in gone.flags
+
+
+@given(outcomes)
+def test_gate_bounds_are_one_sided(d):
+    found = stats.decide_gate(d, margin=0.03)
+    its = scipy.stats.ttest_1samp(np.r_[d, 1, -1], 0)
+    assert found.low == pytest.approx(max(-1, its.confidence_interval(0.90).low))
+    assert found.high == pytest.approx(min(1, its.confidence_interval(0.95).high))
+    se = np.r_[d, 1, -1].std(ddof=1) / np.sqrt(len(d) + 2)
+    assert found.honest_margin == pytest.approx(2 * scipy.stats.t.ppf(0.95, len(d) + 1) * se)
+
+
+def test_the_honest_margin_tends_to_3_29_standard_errors():
+    d = np.tile([1.0, -1.0, 0, 0, 0, 0, 0, 0, 0, 0], 1000)
+    assert stats.decide_gate(d, margin=0.03).honest_margin == pytest.approx(3.29 * d.std() / 100, rel=1e-3)
+
+
+def test_floor():
+    assert stats.decide_floor([1.0] * 100, 0.9)[0] == "pass"
+    assert stats.decide_floor([1.0] * 50 + [0.0] * 50, 0.8)[0] == "fail"
+    assert stats.decide_floor([1.0] * 8 + [0.0] * 2, 0.8)[0] == "inconclusive"
+
+
+def test_arms_that_may_be_best():
+    rng = np.random.default_rng(1)
+    ease = rng.random(300)
+    good, twin, bad = ease < 0.8, ease < 0.79, ease < 0.5
+    assert stats.may_be_best(np.array([good, twin, bad], dtype=float).T) == (True, True, False)
+    assert stats.may_be_best(np.ones((5, 1))) == (True,)
+    assert stats.may_be_best(np.array([[0.1, np.nan], [0.4, 0.4]])) == (True, True)
+
+
+def test_importing_the_statistics_loads_no_heavy_module():
+    code = (
+        "import sys; from harness import agreement, curve, economics, power, stats;"
+        "heavy = {'scipy.stats', 'scipy.optimize', 'pandas', 'torch', 'statsmodels'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
