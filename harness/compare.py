@@ -94,7 +94,8 @@ class Board:
     """Every score of a run as arrays over the test examples, in the order of `ids`; NaN where a score is missing.
 
     `values[arm, metric]` are means over repeats; `failed[arm]` marks examples with a failed trial; `usd[arm]` are dollars
-    an example (NaN when unknown); `binary[metric]` says that all scores are 0 or 1 from one repeat.
+    an example (NaN when unknown) and `seconds[arm]` its latency (NaN when nothing answered); `binary[metric]` says that
+    all scores are 0 or 1 from one repeat.
     """
 
     ids: tuple[str, ...]
@@ -106,6 +107,7 @@ class Board:
     usd: Mapping[str, NDArray[np.float64]]
     efforts: Mapping[str, Effort]
     binary: Mapping[str, bool]
+    seconds: Mapping[str, NDArray[np.float64]]
 
     def oriented(self, arm: str, metric: str) -> NDArray[np.float64]:
         """Values turned so that more is better."""
@@ -175,9 +177,10 @@ def board(
         metrics=dict(metrics),
         values=values,
         failed=failed,
-        usd={a: t.usd / np.maximum(t.calls, 1) for a, t in tally.items()},
+        usd={a: t.usd / np.where(t.calls, t.calls, np.nan) for a, t in tally.items()},
         efforts={a: t.effort(a) for a, t in tally.items()},
         binary=whole,
+        seconds={a: t.latency / np.where(t.calls, t.calls, np.nan) for a, t in tally.items()},
     )
 
 
@@ -186,6 +189,7 @@ class _Tally:
 
     def __init__(self, n: int) -> None:
         self.usd = np.zeros(n)
+        self.latency = np.zeros(n)
         self.calls = np.zeros(n, dtype=np.int64)
         self.usage = Usage()
         self.seconds: list[float] = []
@@ -197,6 +201,7 @@ class _Tally:
         model, compute = ("", 0.0) if isinstance(outcome, Missing) else (outcome.model, outcome.compute_seconds)
         usd = price(model, outcome.usage, compute)
         self.usd[i] += np.nan if usd is None else usd
+        self.latency[i] += np.nan if isinstance(outcome, Missing) else outcome.seconds
         self.usage = self.usage + outcome.usage
         self.compute += compute
         if not isinstance(outcome, Missing):

@@ -270,6 +270,7 @@ class Stages:
                 if not todo:
                     continue
                 scorer = await self.bench.scorer(metric)
+                self.directory.save("scorers.json", self._scorers() | {metric: scorer.digest})
                 self.bench.progress(Progress(status=f"score: {metric}", total=len(todo)))
                 pairs = [(examples[t.example], t.completion) for t in todo if t.completion]
                 async with flushing(self.bench.cache):
@@ -279,6 +280,10 @@ class Stages:
                     m = Mark(worst, t.failure.type) if t.failure else next(marks)
                     log.append(Score(t.arm, t.example, metric, m.value, t.repeat, m.label, m.reason, m.usage))
                 log.flush()
+
+    def _scorers(self) -> dict[str, str]:
+        """The digest of each metric's scorer, so that scores of another version are never compared with these."""
+        return self.directory.load("scorers.json", dict[str, str]) or {}
 
     def _prices(self, trials: Iterable[Trial]) -> dict[str, Price]:
         """The token prices of every endpoint that answered, as they are today: a stored run keeps its prices."""
@@ -302,7 +307,8 @@ class Stages:
             finished=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
             command=shlex.join(["harness", "run", paths.shown(self.located.file)]),
             versions=versions(),
-            digests={"benchmark": self.located.digest, "task set": self.tasks.digest},
+            digests={"benchmark": self.located.digest, "task set": self.tasks.digest}
+            | {f"scorer {metric}": digest for metric, digest in self._scorers().items()},
             seeds={"run": self.benchmark.run.seed},
             machine={"system": platform.platform(), "python": platform.python_version(), "processors": _processors()},
             estimate={"seconds": estimate.seconds, "usd": estimate.usd},

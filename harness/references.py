@@ -15,6 +15,7 @@ from harness.techniques.base import Sweep, Technique
 from harness.yamlfile import Source, YamlPath, quoted
 
 BASELINES = ("auto", "best_of_all")
+MEASURED = ("seconds", "usd")
 
 
 def check(benchmark: Benchmark, source: Source) -> list[Problem]:
@@ -172,7 +173,9 @@ class _Check:
             if gate.arm != "*":
                 self._known((*here, "arm"), gate.arm, ["*", *self._arms], "arm")
             if gate.on is not None:
-                self._known((*here, "on"), gate.on, self._metrics, "metric")
+                paired = gate.beats or gate.not_worse_than
+                known = [*self._metrics, *(MEASURED if paired else ())]
+                self._known((*here, "on"), gate.on, known, "metric")
             self._rivals(here, gate)
 
     def _rivals(self, here: YamlPath, gate: GateSpec) -> None:

@@ -108,6 +108,10 @@ class TaskSpec(Spec):
         default="cluster",
         description="The column that says which rows belong together (one author, one document); null for none.",
     )
+    relevant: str | None = Field(
+        default="relevant",
+        description="The column with the ids of the documents that answer a row, for recall gates; null for none.",
+    )
     columns: dict[str, str] = Field(default={}, description="New column names for old ones: `new: old`.")
     documents: str | None = Field(
         default=None, description="A file with id, title and text, for checks of leakage into what RAG retrieves."
@@ -224,13 +228,17 @@ class GateSpec(Spec):
     """One regression gate: exactly one of beats, not_worse_than, min, or a maximum."""
 
     arm: str = Field(description='The arm that is held to the gate, or "*" for every arm.')
-    on: str | None = Field(default=None, description="The metric.")
+    on: str | None = Field(
+        default=None, description="The metric; for beats and not_worse_than also `seconds` or `usd`, task by task."
+    )
     beats: str | None = Field(default=None, description="The arm to beat, or `baseline`.")
-    by: float = Field(default=0.0, ge=0, le=1, description="By how much to beat it.")
+    by: float = Field(default=0.0, ge=0, le=1, description="By how much to beat it (usd, seconds: a share).")
     not_worse_than: str | None = Field(
         default=None, description="An arm, `baseline`, or `saved` (the committed baseline)."
     )
-    margin: float = Field(default=0.03, ge=0, description="How much worse is still not worse.")
+    margin: float = Field(
+        default=0.03, ge=0, lt=1, description="How much worse is still not worse (0.03: 3 points; usd, seconds: 3 %)."
+    )
     min: float | None = Field(default=None, description="The metric's floor.")
     max: float | None = Field(default=None, description="The metric's ceiling.")
     max_usd_per_1k: float | None = Field(default=None, ge=0, description="US dollars per 1,000 tasks at most.")
@@ -240,7 +248,8 @@ class GateSpec(Spec):
         default=None, ge=0, description="Requests until the fine-tune has paid for itself, at most."
     )
     min_recall_at: tuple[int, float] | None = Field(
-        default=None, description="[k, recall]: the least share of answers found in the first k passages."
+        default=None,
+        description="[k, recall]: the least mean share of a row's relevant documents among its first k passages.",
     )
     severity: Literal["error", "warn"] = Field(default="error", description="error fails the gate, warn only says it.")
 
@@ -259,6 +268,10 @@ class GateSpec(Spec):
             raise ValueError(f"a gate asks one thing: beats, not_worse_than, min, max or one max_...; got {got}")
         if asked[0] in ("beats", "not_worse_than", "min", "max") and not self.on:
             raise ValueError(f"`{asked[0]}` needs `on`, the metric")
+        if asked[0] not in ("beats", "not_worse_than", "min", "max") and self.on:
+            raise ValueError(f"`{asked[0]}` says what it measures, so `on` means nothing")
+        if self.min_recall_at and not (self.min_recall_at[0] >= 1 and 0 <= self.min_recall_at[1] <= 1):
+            raise ValueError("`min_recall_at` is [k, recall]: k from 1, recall from 0 to 1, such as [4, 0.8]")
         return self
 
 

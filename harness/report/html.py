@@ -8,7 +8,7 @@ import hashlib
 import io
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -103,11 +103,13 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(
-        usd=figures.usd, count=figures.count, seconds=figures.seconds, visible=visible, share=figures.share,
-        months=figures.months, code=_code,
-    )  # fmt: skip
-    made.globals.update(figures=figures, icons=ICONS, per_thousand=_per_thousand)
+    filters: dict[str, Any] = {
+        "usd": figures.usd, "count": figures.count, "seconds": figures.seconds, "months": figures.months,
+        "visible": visible, "code": _code,
+    }  # fmt: skip
+    cast("dict[str, Any]", made.filters).update(filters)
+    shared: dict[str, Any] = {"figures": figures, "icons": ICONS, "per_thousand": _per_thousand}
+    cast("dict[str, Any]", made.globals).update(shared)
     return made
 
 

@@ -5,6 +5,7 @@ Answer, arms, pictures, examples, the checklist, trust, receipt: what is written
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -226,12 +227,12 @@ def _money_changes(worth: Worth | str) -> tuple[str, ...]:
 def _arms(stored: Stored, billed: dict[str, Bill]) -> tuple[ArmRow, ...]:
     board, verdict = stored.board, stored.verdict
     table = np.array([board.oriented(a, stored.primary) for a in board.arms]).T
-    whole = table[~np.isnan(table).any(axis=1)] if table.size else table
+    there: list[bool] = [not math.isnan(total) for total in table.sum(axis=1).tolist()]
+    whole = table[there]
     level = [False] * len(board.arms)
     if len(board.arms) > 1 and len(whole) > 1:
         clusters = None
         if board.clusters is not None:
-            there = ~np.isnan(table).any(axis=1)
             clusters = [c for c, t in zip(board.clusters, there, strict=True) if t]
         level = list(stats.may_be_best(whole, clusters, stored.benchmark.verdict.alpha))
     rows: list[ArmRow] = []

@@ -1,0 +1,214 @@
+"""The whole path on the scripted model: fit, freeze, test, score, decide; killed, resumed, read again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import pipeline, reading, specfile
+from harness.errors import DataError
+from harness.reading import Result
+from harness.store import RunDirectory
+
+
+def run(project: Path) -> Result:
+    return asyncio.run(pipeline.run_benchmark(specfile.read(project / "bench.yaml")))
+
+
+def edit(project: Path, before: str, after: str) -> None:
+    file = project / "bench.yaml"
+    text = file.read_text()
+    assert before in text
+    file.write_text(text.replace(before, after))
+
+
+def test_every_arm_is_run_on_every_test_row_and_the_verdict_is_about_the_frozen_baseline(project: Path) -> None:
+    result = run(project)
+    trials = list(result.directory.read_trials())
+    assert len(trials) == 4 * 8
+    assert {t.arm for t in trials} == {"rule", "prompt", "few_shot", "tuned"}
+    frozen = result.directory.frozen()
+    assert frozen is not None
+    assert frozen.rule == "auto"
+    assert frozen.candidates == ("tuned",)
+    dev = {a: result.directory.fit(a).dev_score for a in ("rule", "prompt", "few_shot")}  # type: ignore[union-attr]
+    assert dev[frozen.baseline] == max(dev.values())
+    assert result.verdict.candidate == "tuned"
+    assert result.verdict.comparison is not None
+    assert result.verdict.comparison.n_pairs == 8
+    assert (result.directory.path / "report.html").read_text().count("<html") == 1
+
+
+def test_an_unreadable_answer_scores_zero_stays_in_the_denominator_and_is_billed(project: Path) -> None:
+    board = reading.board_of((r := run(project)).directory, reading.benchmark_of(r.directory))
+    slaw = board.ids.index("r10")
+    assert board.failed["prompt"][slaw]
+    assert board.values["prompt", "accuracy"][slaw] == 0.0
+    assert board.values["prompt", "invented"][slaw] == 1.0
+    assert board.efforts["prompt"].failures == {"unparseable": 1}
+    assert board.efforts["prompt"].n == 8
+
+
+def test_a_finished_run_is_only_read(project: Path) -> None:
+    first = run(project)
+    (project / "fake.py").touch()
+    files = {p: p.read_bytes() for p in first.directory.path.rglob("*") if p.is_file()}
+    second = run(project)
+    assert first.fresh
+    assert not second.fresh
+    assert second.directory.path == first.directory.path
+    assert {p: p.read_bytes() for p in second.directory.path.rglob("*") if p.is_file()} == files
+
+
+def test_the_same_stored_trials_give_the_same_verdict_whatever_their_order(project: Path) -> None:
+    result = run(project)
+    before = (result.directory.path / "verdict.json").read_bytes()
+    for name in ("trials.jsonl", "scores.jsonl"):
+        lines = (result.directory.path / name).read_bytes().splitlines(keepends=True)
+        random.Random(1).shuffle(lines)
+        (result.directory.path / name).write_bytes(b"".join(lines))
+    again = reading.rewrite(RunDirectory(result.directory.path))
+    assert (result.directory.path / "verdict.json").read_bytes() == before
+    assert again.verdict == result.verdict
+
+
+def test_a_solver_never_sees_a_target(project: Path) -> None:
+    (project / "rule.py").write_text("def extract(columns):\n    return sorted(columns)\n")
+    result = run(project)
+    texts = {t.completion.text for t in result.directory.read_trials() if t.arm == "rule" and t.completion}
+    assert texts == {'["ingredients", "title"]'}
+
+
+def test_a_torn_last_line_is_cut_and_the_rest_is_kept_byte_for_byte(project: Path) -> None:
+    directory = run(project).directory
+    whole = directory.trials.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    kept = b"".join(lines[:20])
+    directory.trials.write_bytes(kept + lines[20][:30])
+    for name in ("manifest.json", "verdict.json", "scores.jsonl"):
+        (directory.path / name).unlink()
+    run(project)
+    after = directory.trials.read_bytes()
+    assert after.startswith(kept)
+    assert sorted(after.splitlines()) == sorted(whole.splitlines())
+
+
+def test_a_corrupt_cache_is_put_aside_and_said(project: Path) -> None:
+    first = run(project)
+    cache = project / ".harness" / "cache" / "responses.sqlite"
+    for ending in ("-wal", "-shm"):
+        Path(f"{cache}{ending}").unlink(missing_ok=True)
+    cache.write_bytes(b"this is no database at all" * 100)
+    for file in first.directory.path.rglob("*.json*"):
+        file.unlink()
+    second = run(project)
+    assert any("put aside" in note for note in second.manifest.notes)
+    assert second.verdict == first.verdict
+
+
+def test_two_runs_in_one_directory_are_refused(project: Path) -> None:
+    located = specfile.read(project / "bench.yaml")
+    directory = pipeline.directory_of(located, pipeline.prepare(located).tasks)
+    directory.acquire()
+    try:
+        with pytest.raises(DataError, match="another run is at work"):
+            run(project)
+    finally:
+        directory.release()
+
+
+def test_a_run_of_another_schema_version_is_refused_with_the_way_out(project: Path) -> None:
+    directory = run(project).directory
+    manifest = json.loads((directory.path / "manifest.json").read_bytes())
+    (directory.path / "manifest.json").write_text(json.dumps(manifest | {"schema": 99}))
+    with pytest.raises(DataError, match="schema 99"):
+        run(project)
+
+
+def test_a_test_row_in_train_stops_the_run_before_anything_is_asked(project: Path) -> None:
+    row = json.loads((project / "data" / "test.jsonl").read_text().splitlines()[0]) | {"id": "copy"}
+    with (project / "data" / "train.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    with pytest.raises(DataError, match="copy|r10"):
+        run(project)
+    assert not (project / "reports").exists()
+
+
+def test_best_of_all_where_there_is_no_dev_split(project: Path) -> None:
+    (project / "data" / "dev.jsonl").unlink()
+    result = run(project)
+    frozen = result.directory.frozen()
+    assert frozen is not None
+    assert frozen.rule == "best_of_all"
+    assert result.verdict.comparison is not None
+
+
+def test_a_hybrid_asks_the_tuned_model_under_its_own_prompt(project: Path) -> None:
+    edit(project, "metrics:", "  hybrid: {technique: few_shot, model: tuned, k: 2}\nmetrics:")
+    result = run(project)
+    fit = result.directory.fit("hybrid")
+    assert fit is not None
+    assert fit.model == "scripted/fake.py:tuned"
+    assert fit.recipe["system"].startswith("Names.")
+    frozen = result.directory.frozen()
+    assert frozen is not None
+    assert set(frozen.candidates) == {"tuned", "hybrid"}
+
+
+SLOW_FAKE = """
+import asyncio, time
+def slow(request):
+    time.sleep(0.004)
+    with open("calls.log", "a") as log:
+        log.write(request.messages[-1].content[:20].replace("\\n", " ") + "\\n")
+"""
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_at_a_random_point_it_goes_on_and_ends_the_same(project: Path, seed: int) -> None:
+    fake = (project / "fake.py").read_text()
+    (project / "fake.py").write_text(fake.replace("def _lines(request):", "def _lines(request):\n    slow(request)") + SLOW_FAKE)
+    edit(project, "economics:", "run: {max_concurrency: 2}\neconomics:")
+    command = [sys.executable, "-m", "harness.cli", "run", "bench.yaml"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    calls = project / "calls.log"
+    wait = random.Random(seed).randrange(1, 60)
+    process = subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        if calls.exists() and calls.read_text().count("\n") >= wait:
+            os.kill(process.pid, signal.SIGKILL)
+            break
+        time.sleep(0.002)
+    process.wait()
+    runs = list((project / "reports").rglob("trials.jsonl"))
+    before = b"".join(p.read_bytes() for p in runs)
+    before = before[: before.rfind(b"\n") + 1]
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    directory = reading.find(project / "bench.yaml")
+    assert directory.trials.read_bytes().startswith(before)
+    clean = project / "clean"
+    clean.mkdir()
+    for name in ("fake.py", "rule.py", "bench.yaml", "pyproject.toml"):
+        (clean / name).write_text((project / name).read_text())
+    _copy(project / "data", clean / "data")
+    assert subprocess.run(command, cwd=clean, env=environment, capture_output=True, check=False).returncode == 0
+    undisturbed = reading.find(clean / "bench.yaml")
+    assert sorted(directory.scores.read_bytes().splitlines()) == sorted(undisturbed.scores.read_bytes().splitlines())
+    assert (directory.path / "verdict.json").read_bytes() == (undisturbed.path / "verdict.json").read_bytes()
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.mkdir()
+    for file in source.iterdir():
+        (target / file.name).write_bytes(file.read_bytes())
