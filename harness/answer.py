@@ -1,6 +1,6 @@
-"""The answer format of a task, stated once: what prompts ask for, how shots and training rows are written, how an answer is read.
+"""The answer format of a task, stated once: what prompts ask for, how shots and rows are written, how answers are read.
 
-Both sides of a comparison pass through the same normaliser, so that "2 Eggs" against "egg" is decided here and nowhere else.
+Both sides of a comparison pass through the same normaliser, so that "2 Eggs" against "egg" is decided here only.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Answer:
     singular: bool = False
 
     def ask(self) -> str:
-        """The sentence that asks for the format; prompts end with it, or hold it where they say `{{ answer_format }}`."""
+        """The sentence that asks for the format; prompts end with it, or hold it where `{{ answer_format }}` stands."""
         if self.instruction is not None:
             return self.instruction
         match self.format:
@@ -65,7 +65,7 @@ class Answer:
     def read(self, text: str) -> str | tuple[str, ...]:
         """A model's text as the format means it: a tuple of items, or a cleaned text.
 
-        A list may be a JSON list, a comma list on one line, or one item a line; a code fence around either is taken off.
+        A list may be a JSON list, a comma list on one line, or one item a line; a code fence around it is taken off.
 
         Raises:
             Unreadable: the text is not in the format; its message says what was expected.
@@ -90,7 +90,7 @@ class Answer:
                 return text
 
     def normalise(self, text: str) -> str:
-        """The form in which items are compared: NFKC, casefold, single spaces, no outer punctuation, singular if asked."""
+        """The form in which items are compared: NFKC, casefold, single spaces, no outer punctuation, singular."""
         text = unicodedata.normalize("NFKC", text).replace("\u2019", "'").casefold()
         text = " ".join(text.split()).strip(" .,;:!?\"'`*[](){}")
         if self.singular and text:
@@ -150,9 +150,9 @@ def _items(text: str) -> tuple[str, ...]:
         return tuple(str(v).strip() for v in value)
     if text.startswith("{"):
         raise Unreadable("a JSON object where a list was asked for")
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [_BULLET.sub("", line).strip().rstrip(",") for line in text.splitlines() if line.strip()]
     if not lines:
         raise Unreadable("an empty answer where a list was asked for")
     if len(lines) == 1:
         return tuple(part.strip() for part in lines[0].split(",") if part.strip())
-    return tuple(_BULLET.sub("", line).strip().rstrip(",") for line in lines)
+    return tuple(lines)

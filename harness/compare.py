@@ -1,7 +1,7 @@
 """Trials and scores become numbers: a `Cell` an arm and metric, a `Comparison` a pair of arms.
 
-Joined on example id, never on position; repeats are averaged within an example first, so that n counts examples. A failed
-trial is in its arm's mean as the worst value; a missing one drops the pair and is counted.
+Joined on example id, never on position; repeats are averaged within an example first, so that n counts examples. A
+failed trial is in its arm's mean as the worst value; a missing one drops the pair and is counted.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Effort(Struct, frozen=True):
 
 
 class Comparison(Struct, frozen=True):
-    """A candidate against a baseline on one metric. `delta` > 0: the candidate is better, whatever the metric's direction.
+    """A candidate against a baseline on one metric. `delta` > 0: the candidate is better, whatever the direction.
 
     `worst` holds the ids of the five worst losses; `lost_half` the share of examples that lost .5 or more.
     """
@@ -93,9 +93,9 @@ class Comparison(Struct, frozen=True):
 class Board:
     """Every score of a run as arrays over the test examples, in the order of `ids`; NaN where a score is missing.
 
-    `values[arm, metric]` are means over repeats; `failed[arm]` marks examples with a failed trial; `usd[arm]` are dollars
-    an example (NaN when unknown) and `seconds[arm]` its latency (NaN when nothing answered); `binary[metric]` says that
-    all scores are 0 or 1 from one repeat.
+    `values[arm, metric]` are means over repeats; `failed[arm]` marks examples with a failed trial; `usd[arm]` are
+    dollars an example (NaN when unknown) and `seconds[arm]` its latency (NaN when nothing answered); `binary[metric]`
+    says that all scores are 0 or 1 from one repeat.
     """
 
     ids: tuple[str, ...]

@@ -73,8 +73,8 @@ class FinishedRun:
     @cached_property
     def test_digest(self) -> str:
         """Digest of the test examples, whatever their order. Train and dev rows belong to how an arm is made."""
-        rows = [[e.id, dict(e.input), e.target, e.cluster, *e.relevant] for e in self.examples]
-        return digest(sorted(rows, key=lambda row: row[0]))
+        ordered = sorted(self.examples, key=lambda e: e.id)
+        return digest([[e.id, dict(e.input), e.target, e.cluster, *e.relevant] for e in ordered])
 
     @cached_property
     def outcomes(self) -> dict[tuple[str, str], list[Completion | Failure | None]]:

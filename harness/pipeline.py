@@ -31,7 +31,7 @@ from harness.references import is_tuned
 from harness.runner import plan, run
 from harness.scorers.base import Mark
 from harness.spec import Benchmark, Located
-from harness.store import Log, RunDirectory, flushing
+from harness.store import Log, RunDirectory, flushing, write_whole
 from harness.taskset import SplitName, TaskSet
 from harness.techniques import FewShot, FineTune, Rag
 from harness.techniques.base import Recipe, Solver
@@ -171,9 +171,10 @@ class Stages:
     async def open(self) -> RunEstimate:
         """Write down the question and the test examples, so that the directory can be read on its own; estimate."""
         if not self.directory.file("examples.json").exists():
-            self.directory.save("benchmark.json", self.benchmark.model_dump(mode="json"))
+            write_whole(self.directory.file("benchmark.json"), self.benchmark.model_dump_json(indent=1).encode())
             self.directory.save("hygiene.json", self.findings)
             self.directory.save("examples.json", self.tasks.test)
+        await self.bench.settle_engine(self.tasks.dev or self.tasks.train)
         estimate = self.directory.load("estimate.json", RunEstimate)
         if estimate is None:
             estimate = await forecast(self.bench, self.tasks, ordered(self.benchmark), measure=True)
@@ -310,7 +311,12 @@ class Stages:
             digests={"benchmark": self.located.digest, "task set": self.tasks.digest}
             | {f"scorer {metric}": digest for metric, digest in self._scorers().items()},
             seeds={"run": self.benchmark.run.seed},
-            machine={"system": platform.platform(), "python": platform.python_version(), "processors": _processors()},
+            machine={
+                "system": platform.platform(),
+                "processor": _processor(),
+                "processors": _processors(),
+                "python": platform.python_version(),
+            },
             estimate={"seconds": estimate.seconds, "usd": estimate.usd},
             actual={"seconds": seconds},
             notes=tuple(self.bench.notes),
@@ -382,6 +388,15 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _processor() -> str:
+    """The processor's name, by which latencies of two runs are known to be comparable."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def _processors() -> int:

@@ -232,7 +232,7 @@ class GateSpec(Spec):
         default=None, description="The metric; for beats and not_worse_than also `seconds` or `usd`, task by task."
     )
     beats: str | None = Field(default=None, description="The arm to beat, or `baseline`.")
-    by: float = Field(default=0.0, ge=0, le=1, description="By how much to beat it (usd, seconds: a share).")
+    by: float = Field(default=0.0, ge=0, lt=1, description="By how much to beat it (usd, seconds: a share).")
     not_worse_than: str | None = Field(
         default=None, description="An arm, `baseline`, or `saved` (the committed baseline)."
     )

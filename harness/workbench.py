@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from harness import paths, taskset, template
 from harness.answer import Answer
@@ -24,6 +24,7 @@ from harness.spec import Benchmark, Located, ModelSpec
 from harness.store import Cache
 from harness.taskset import Document, Example
 from harness.techniques.base import Scored, Solver
+from harness.techniques.chat import chat
 from harness.tuners.base import Progress, Tuner
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Workbench:
         self._tuners: dict[str, Tuner] = {}
         self._scorer: Scorer | None = None
         self._locals: list[LocalModel] = []
+        self._engine: Literal["auto", "openvino", "transformers"] = "auto"
         self._throttles: dict[str, Throttle] = {}
 
     # What techniques ask for
@@ -71,9 +73,7 @@ class Workbench:
 
     def locate(self, path: str) -> Path:
         """A path of the benchmark file, kept inside the project."""
-        return paths.locate(
-            path, self.located.folder, self.located.project, allow_outside=self.located.allow_outside
-        )
+        return paths.locate(path, self.located.folder, self.located.project, allow_outside=self.located.allow_outside)
 
     def documents(self, path: str) -> tuple[Document, ...]:
         """The documents of a file."""
@@ -191,7 +191,9 @@ class Workbench:
         if self.is_local(reference):
             from harness.models.local import open_local
 
-            local = open_local(self.weights(reference), name=reference, engine=spec.engine)
+            # A tuned model is the base with other numbers: it runs on the engine that the base was found to agree on.
+            engine = self._engine if reference.startswith("tuned/") else spec.engine
+            local = open_local(self.weights(reference), name=reference, engine=engine)
             local.before_start = self._rest
             self._locals.append(local)
             return Cached(local, self.cache)
@@ -202,6 +204,24 @@ class Workbench:
         throttle = self._throttle(spec)
         model = open_openai(spec, on_limits=throttle.observe)
         return wrap(model, cache=self.cache, throttle=throttle, budget=self.budget, price=prices.token_price(spec))
+
+    async def settle_engine(self, examples: Sequence[Example]) -> None:
+        """Decide once for these weights which engine runs the base: the fast one where it agrees on 20 dev rows."""
+        if not self.is_local(self.base_reference):
+            return
+        from harness.models.engines import choose_engine, pick
+
+        directory = await asyncio.to_thread(self.weights, self.base_reference)
+        wanted = self.spec_of(self.base_reference).engine
+        if wanted == "auto":
+            self.progress(Progress(status="engines: the fast one against transformers", total=1))
+            prompts = [chat(self.answer.ask(), (), (), self.render(e.input), self) for e in examples]
+            choice = await choose_engine(directory, prompts, targets=[self.answer.write(e.target) for e in examples])
+            self.progress(Progress(status="engines: the fast one against transformers", done=1, total=1))
+        else:
+            choice = pick(directory, wanted)
+        self._engine = choice.engine
+        self.notes.append(f"engine {choice.engine}: {choice.why}")
 
     def _rest(self, starting: LocalModel | None = None) -> None:
         """One local engine at a time holds its memory: the idle ones give theirs back when another starts."""

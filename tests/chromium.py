@@ -18,6 +18,11 @@ FLAGS = (
     "--no-default-browser-check", "--disable-extensions", "--remote-debugging-port=0",
 )  # fmt: skip
 
+READY = """new Promise(done => {
+  const look = () => !document.getElementById("data") || window.harnessReport ? done(1) : setTimeout(look, 10);
+  look();
+})"""
+
 
 def executable() -> str | None:
     """Debian's chromium, or what HARNESS_CHROMIUM names."""
@@ -66,14 +71,18 @@ class Browser:
         self.send("Emulation.setScriptExecutionDisabled", value=not scripts)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
-        self.send("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
+        self.send(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
+        )
         url = page if isinstance(page, str) else page.resolve().as_uri()
         for address in ("about:blank", url):
             self.events.clear()
             self.send("Page.navigate", url=address)
             self.wait("Page.loadEventFired")
         if scripts and "report" in url:
-            self.ask("new Promise(done => { const look = () => window.harnessReport ? done(1) : setTimeout(look, 10); look(); })")
+            self.ask(
+                "new Promise(done => { const look = () => window.harnessReport ? done(1) : setTimeout(look, 10); look(); })"
+            )
 
     def wait(self, method: str) -> None:
         """Wait for an event."""

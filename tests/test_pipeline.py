@@ -176,13 +176,17 @@ def slow(request):
 @pytest.mark.parametrize("seed", range(4))
 def test_killed_at_a_random_point_it_goes_on_and_ends_the_same(project: Path, seed: int) -> None:
     fake = (project / "fake.py").read_text()
-    (project / "fake.py").write_text(fake.replace("def _lines(request):", "def _lines(request):\n    slow(request)") + SLOW_FAKE)
+    (project / "fake.py").write_text(
+        fake.replace("def _lines(request):", "def _lines(request):\n    slow(request)") + SLOW_FAKE
+    )
     edit(project, "economics:", "run: {max_concurrency: 2}\neconomics:")
     command = [sys.executable, "-m", "harness.cli", "run", "bench.yaml"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
     calls = project / "calls.log"
     wait = random.Random(seed).randrange(1, 60)
-    process = subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=project, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
         if calls.exists() and calls.read_text().count("\n") >= wait:

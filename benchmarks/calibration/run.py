@@ -1,7 +1,8 @@
 """How often do the rules err? Simulates worlds whose truth is known and writes results.md (seeded; minutes on 2 cores).
 
     python benchmarks/calibration/run.py            the whole table
-    python benchmarks/calibration/run.py --quick    fewer draws, under 30 s, writes nothing
+    python benchmarks/calibration/run.py --quick    fewer worlds and draws, under 30 s, writes nothing
+    python benchmarks/calibration/run.py --share .2 all worlds, a fifth of the draws
 
 Beside each rule of Harness stand the two that it replaces: ranking by mean ("the higher mean wins") and bars that do
 not overlap ("each arm's 95 % interval, no overlap, so they differ"). Exit code 1 when a promise is broken.
@@ -35,6 +36,7 @@ from harness.moments import combine  # noqa: E402
 
 SEED = 20260101
 SIZES = (20, 50, 100, 200, 500)
+DRAWS, SLOW, FEW = 3000, 2000, 400
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ def decide(world: World, sample: Sample, min_effect: float = 0.0) -> stats.Diffe
 
 
 def promise(table: str, name: str, rate: float, limit: float, draws: int, below: bool = True) -> tuple[str, ...]:
-    """Empty when the rate keeps its limit. Small runs are allowed three standard errors of the simulation."""
-    slack = 0.0 if draws >= 2000 else 3 * np.sqrt(limit * (1 - limit) / draws)
+    """Empty when the rate keeps its limit. Short runs are allowed three standard errors of the simulation."""
+    slack = 0.0 if draws >= SLOW else 3 * np.sqrt(limit * (1 - limit) / draws)
     kept = rate <= limit + slack if below else rate >= limit - slack
     return () if kept else (f"{table}, {name}: {rate:.3f} against {limit}",)
 
@@ -129,7 +131,7 @@ def saving(bills: Bills, draws: int, rng: np.random.Generator) -> Row:
     truth, fixed = bills.saving(), 1000.0
     names = ("t", "percentile", "BCa", "bootstrap-t")
     hits, inside, width, benefit = dict.fromkeys(names, 0), 0, 0.0, 0
-    rivals = min(draws, 400)
+    rivals = min(draws, max(50, draws // 5))
     for i in range(draws):
         base, tuned = bills.draw(rng)
         d = world_scores(rng, bills.n)
@@ -225,9 +227,9 @@ def learning(exponent: float, draws: int, rng: np.random.Generator) -> Row:
 Job = tuple[Callable[..., Row], tuple[object, ...], int]
 
 
-def jobs(quick: bool) -> list[Job]:
+def jobs(quick: bool, share: float) -> list[Job]:
     """Every cell: what it runs, on what, how often."""
-    draws, slow = (150, 50) if quick else (3000, 2000)
+    draws, slow, few = (150, 50, 30) if quick else (round(share * DRAWS), round(share * SLOW), round(share * FEW))
     sizes = (20, 100) if quick else SIZES
     fails = ((0.01, "candidate"), (0.02, "candidate"), (0.05, "candidate"), (0.02, "baseline"))
     null: list[World] = []
@@ -254,14 +256,14 @@ def jobs(quick: bool) -> list[Job]:
     todo += [(saving, (Bills(name, n, *rest),), slow) for n in sizes for name, *rest in rates]
     todo += [(several, (k,), slow) for k in (4, 8)]
     todo += [(judged, (bias,), draws) for bias in (0.0, 0.1, 0.2)]
-    todo += [(learning, (c,), 30 if quick else 400) for c in (0.3, 0.6, 1.0)]
+    todo += [(learning, (c,), few) for c in (0.3, 0.6, 1.0)]
     return todo
 
 
-def one(numbered: tuple[int, bool]) -> tuple[int, Row]:
+def one(numbered: tuple[int, bool, float]) -> tuple[int, Row]:
     """A cell by its number: worlds hold functions, which do not travel between processes."""
-    i, quick = numbered
-    cell, arguments, draws = jobs(quick)[i]
+    i, quick, share = numbered
+    cell, arguments, draws = jobs(quick, share)[i]
     return i, cell(*arguments, draws, np.random.default_rng([SEED, i]))
 
 
@@ -314,7 +316,7 @@ def shown(cell: object) -> str:
     return f"{cell:.3f}"
 
 
-def page(rows: Sequence[Row], broken: Sequence[str]) -> str:
+def page(rows: Sequence[Row], broken: Sequence[str], share: float) -> str:
     """The tables in Markdown, a summary first."""
     yes = [r.cells[1] for r in rows if r.table == "false"]
     means, bars = ([r.cells[k] for r in rows if r.table == "false"] for k in (4, 5))
@@ -322,9 +324,11 @@ def page(rows: Sequence[Row], broken: Sequence[str]) -> str:
     lines = [
         "# How often the rules err",
         "",
-        "Written by `python benchmarks/calibration/run.py` (seeded: the same numbers each time). 3,000 draws a cell"
-        " without difference and for gates, 2,000 elsewhere (bootstraps and learning curves 400): a rate of .05 is"
-        " known to +-.008.",
+        f"Written by `python benchmarks/calibration/run.py{'' if share == 1 else f' --share {share:g}'}` (seeded: the same"
+        f" numbers each time). {share * DRAWS:,.0f} draws a cell without difference and for gates, {share * SLOW:,.0f}"
+        f" elsewhere, {share * FEW:,.0f} for bootstraps and learning curves: a rate of .05 is known to"
+        f" +-{1.96 * np.sqrt(0.05 * 0.95 / share / DRAWS):.3f}"
+        + ("." if share == 1 else "; a promise counts as broken when it is missed by 3 standard errors of that."),
         "",
         "| | Harness | ranking by mean | bars that do not overlap |",
         "| --- | --- | --- | --- |",
@@ -346,11 +350,13 @@ def page(rows: Sequence[Row], broken: Sequence[str]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="How often do the rules err?")
-    parser.add_argument("--quick", action="store_true", help="fewer draws, under 30 s, writes nothing")
+    parser.add_argument("--quick", action="store_true", help="fewer worlds and draws, under 30 s, writes nothing")
+    parser.add_argument("--share", type=float, default=1.0, help="share of the draws; all promises are exact at 1")
     parser.add_argument("--out", type=Path, default=HERE / "results.md")
     arguments = parser.parse_args()
     started = time.monotonic()
-    todo = [(i, arguments.quick) for i in range(len(jobs(arguments.quick)))]
+    kind = (arguments.quick, arguments.share)
+    todo = [(i, *kind) for i in range(len(jobs(*kind)))]
     done: dict[int, Row] = {}
     with get_context("spawn").Pool(min(2, os.cpu_count() or 1)) as pool:
         for i, row in pool.imap_unordered(one, todo):
@@ -361,7 +367,7 @@ def main() -> int:
     broken = [b for row in rows for b in row.broken]
     yes = [float(str(r.cells[1])) for r in rows if r.table == "false"]
     broken += promise("false yes", "mean of all cells", float(np.mean(yes)), 0.03, 2000)
-    text = page(rows, broken)
+    text = page(rows, broken, arguments.share)
     if arguments.quick:
         print(text)
     else:

@@ -95,6 +95,11 @@ class LocalModel:
     def _tokenizer(self) -> Tokenizer:
         return Tokenizer(self.directory)
 
+    @property
+    def pid(self) -> int | None:
+        """The worker's process id while there is one."""
+        return self._process.pid if self._process else None
+
     def count_tokens(self, messages: tuple[Message, ...]) -> int:
         """Prompt tokens of these messages, chat template included; exact."""
         return len(self._tokenizer.encode(messages))
@@ -179,6 +184,7 @@ class _Process:
         self._lock = threading.Lock()
         command = [sys.executable, "-m", "harness.models.worker", engine, msgspec.json.encode(options).decode()]
         self._popen = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.pid = self._popen.pid
         self._stderr = b""
         self._threads = [
             threading.Thread(target=run, daemon=True) for run in (self._read, self._write, self._read_errors)

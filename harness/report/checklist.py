@@ -191,7 +191,11 @@ def _compute(stored: Stored, billed: Mapping[str, Bill]) -> tuple[Fact, ...]:
             continue
         cost = "price unknown" if bill.training is None else figures.usd(bill.training)
         tokens = f"{figures.count(fit.cost.trained_tokens)} tokens (rows x epochs)"
-        facts.append(Fact(f"training {arm}", cost, f"{tokens} in {figures.seconds(fit.cost.train_seconds)}"))
+        if fit.artifact.tuner == "existing":
+            facts.append(Fact(f"training {arm}", "not counted", "it was trained before this run"))
+        else:
+            took = f"{tokens} in {figures.seconds(fit.cost.train_seconds)}{_guessed(stored, arm)}"
+            facts.append(Fact(f"training {arm}", cost, took))
         hosting = bill.hosting_month
         said = "unknown" if hosting is None else f"{figures.usd(hosting)} a month" if hosting else "none"
         note = "" if hosting else "the machine is charged by the seconds that tasks take; a reserved one is not counted"
@@ -201,6 +205,14 @@ def _compute(stored: Stored, billed: Mapping[str, Bill]) -> tuple[Fact, ...]:
     if not facts:
         facts.append(Fact("training", NOT, yaml="arms: {fine_tuned: {technique: fine_tune, tuner: trl}}"))
     return tuple(facts)
+
+
+def _guessed(stored: Stored, arm: str) -> str:
+    """What the estimate said of an arm's training, where one was stored."""
+    found: Any = stored.extras.get("estimate")
+    arms: list[dict[str, Any]] = found.get("arms", []) if isinstance(found, dict) else []
+    guess = next((a.get("train_seconds") for a in arms if a.get("arm") == arm), None)
+    return f"; estimated {figures.seconds(float(guess))}" if guess else ""
 
 
 def _estimated(stored: Stored) -> list[Fact]:

@@ -6,14 +6,15 @@ import re
 
 from harness.report import figures
 from harness.report.html import ordered_metrics
+from harness.report.text import visible
 from harness.report.view import View
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&@$:])")
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|~$#!:])|(?<=www)(\.)")
 
 
 def escaped(text: str) -> str:
-    """Text that Markdown shows as it is: no link, no image, no mention, no HTML, no table cell broken."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split())).replace("\\@", "@\u200b").replace("\\<", "&lt;")
+    """Text that Markdown shows as it is: no link, image, mention, HTML or formula, no table cell broken."""
+    return _SPECIAL.sub(r"\\\1\2", " ".join(visible(text).split())).replace("@", "@\u2060")
 
 
 def summary(view: View, link: str = "report.html") -> str:

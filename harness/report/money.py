@@ -90,7 +90,7 @@ def _bill(stored: Stored, arm: str) -> Bill:
     if fit is None:
         return Bill(arm, effort.usd, per_correct, 0.0, 0.0, 0.0, 0.0, 0.0, _reason(stored, arm, effort.usd))
     cost, rate = fit.cost, spec.local_usd_per_hour
-    training = cost.train_usd
+    training = 0.0 if fit.artifact and fit.artifact.tuner == "existing" else cost.train_usd  # what was paid before
     if training is None and cost.train_seconds and rate is not None:
         training = cost.train_seconds / 3600 * rate
     price = spec.labelling_usd_per_row

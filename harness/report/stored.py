@@ -16,7 +16,7 @@ from harness.store import RunDirectory
 from harness.taskset import Example
 from harness.verdict import Verdict
 
-EXTRAS = ("hygiene", "estimate", "agreement")
+EXTRAS = ("hygiene", "estimate", "agreement", "prices")
 ScoreKey = tuple[str, str, int, str]
 
 

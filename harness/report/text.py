@@ -20,6 +20,7 @@ _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff"
     "\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
 )
+_UNHELD = re.compile("[\0\ud800-\udfff]")
 _WORDS = re.compile(r"[぀-ヿ㐀-䶿一-鿿豈-﫿가-힯\U00020000-\U0003ffff]|[^\W_]+(?:['’\-][^\W_]+)*|\s+|.", re.S)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")
 
@@ -59,11 +60,7 @@ def one_line(text: str, longest: int = 120) -> str:
 
 def storable(text: str) -> str:
     """What CSV and Parquet can hold: UTF-8, so a lone surrogate becomes U+FFFD; NUL too."""
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd") if not _plain(text) else text
-
-
-def _plain(text: str) -> bool:
-    return text.isascii() and "\0" not in text
+    return _UNHELD.sub("\ufffd", text)
 
 
 def defused(text: str) -> str:

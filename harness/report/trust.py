@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from harness import prices
 from harness.report import figures
 from harness.report.figures import Fact
@@ -82,11 +84,13 @@ def _priced(stored: Stored) -> tuple[str, str]:
         if rate is None:
             return "unknown", "no price of this machine's time; `economics: {local_usd_per_hour: 0.20}` sets one"
         return f"{figures.usd(rate)} an hour", "this machine's time, as the benchmark file says"
-    price = prices.token_price(spec)
-    if not price.known:
-        return "unknown", price.reason
-    dated = f", {price.dated}" if price.dated else ""
-    return f"{price.source}{dated}", price.warning(stored.day)
+    found = stored.extras.get("prices")
+    kept = msgspec.convert(found, dict[str, prices.Price]) if found else {"": prices.token_price(spec)}
+    known = [p for p in kept.values() if p.known]
+    if not known:
+        return "unknown", next((p.reason for p in kept.values()), "")
+    said = sorted({f"{p.source}, {p.dated}" if p.dated else p.source for p in known})
+    return "; ".join(said), " ".join(sorted({w for p in known if (w := p.warning(stored.day))}))
 
 
 def receipt(stored: Stored) -> tuple[Fact, ...]:

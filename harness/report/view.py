@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -267,16 +268,15 @@ def _mean(row: ArmRow, stored: Stored) -> float:
 
 
 def knobs(config: dict[str, object]) -> str:
-    """A configuration in a few words: k 6, select nearest."""
-    words: list[str] = []
+    """A configuration in a few words: k 6, select nearest. The prompt is named where nothing else was chosen."""
+    flat: dict[str, object] = {}
     for key, value in config.items():
-        if isinstance(value, dict):
-            words += [f"{k} {v}" for k, v in value.items() if v not in (None, "")]  # pyright: ignore[reportUnknownMemberType]
-        elif key in ("system", "call", "documents", "model"):
-            words.append(f"{key}: {one_line(str(value), 40)}")
-        else:
-            words.append(f"{key} {value}")
-    return one_line(", ".join(words), 160)
+        flat.update(cast("dict[str, object]", value) if isinstance(value, dict) else {key: value})
+    hidden = {"system", "model", "documents", "call", "checkpoint", "step"}
+    words = [f"{k.replace('_', ' ')} {v}" for k, v in flat.items() if k not in hidden and v not in (None, "", 0)]
+    if not words:
+        words = [f"{k}: {one_line(str(flat[k]), 50)}" for k in ("call", "system", "model") if flat.get(k)][:1]
+    return one_line(", ".join(words), 120)
 
 
 def _pictures(stored: Stored, billed: dict[str, Bill]) -> Pictures:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJson
 from pydantic_core import CoreSchema, core_schema
 
 from harness.models.base import Completion, Model, Struct, Usage
-from harness.records import Artifact, DevTrial, Fit, FitCost
+from harness.records import DevTrial, Fit, FitCost
 from harness.taskset import Document, Example, digest
 
 if TYPE_CHECKING:
@@ -65,6 +65,10 @@ class Recipe(Struct, frozen=True):
     call: str = ""
     model: str = ""
     extra: dict[str, Any] = {}
+
+    def labelled(self, rows: int) -> int:
+        """How many labelled train rows the arm stands on: its shots, or all that it chooses them from."""
+        return 0 if not self.k else min(self.k, rows) if self.select == "random" else rows
 
     def knobs(self) -> dict[str, Any]:
         """What differs from the defaults, for people: long prompts are shortened."""
@@ -199,7 +203,7 @@ class Technique(BaseModel):
             technique=self.kind,
             model=model.name if model else "none",
             recipe=msgspec.to_builtins(chosen.recipe),
-            cost=chosen.cost,
+            cost=msgspec.structs.replace(chosen.cost, labelled_rows=chosen.recipe.labelled(len(train))),
             dev_score=chosen.score,
             trials=chosen.trials,
             digest=digest([self.kind, msgspec.to_builtins(chosen.recipe), model.digest if model else ""]),
@@ -257,21 +261,25 @@ async def choose(
         rows, scored = latest[i]
         usage, seconds = usage + scored.usage, seconds + scored.compute_seconds
         usd = None if usd is None or scored.usd is None else usd + scored.usd
-        trials.append(
-            DevTrial(
-                config=recipe.knobs(),
-                n=rows,
-                score=scored.mean,
-                failures=scored.failures,
-                input_tokens=scored.usage.input / max(rows, 1),
-                usd=scored.usd,
-                seconds=scored.compute_seconds,
-                kept=i == best,
-                note="" if rows == len(dev) else "stopped early",
-            )
-        )
+        note = "" if rows == len(dev) else "stopped early"
+        trials.append(dev_trial(recipe, rows, scored, kept=i == best, note=note))
     cost = FitCost(usage=usage, usd=usd, seconds=seconds, trials=len(recipes))
     return Chosen(recipes[best], latest[best][1].mean, tuple(trials), cost)
 
 
-__all__ = ["Artifact", "Chosen", "Kit", "Recipe", "Scored", "Solver", "Sweep", "Technique", "choose", "rungs"]
+def dev_trial(recipe: Recipe, rows: int, scored: Scored, *, kept: bool = False, note: str = "") -> DevTrial:
+    """The record of one configuration on its first `rows` dev rows; dollars and seconds are those of all of them."""
+    return DevTrial(
+        config=recipe.knobs(),
+        n=rows,
+        score=scored.mean,
+        failures=scored.failures,
+        input_tokens=scored.usage.input / max(rows, 1),
+        usd=scored.usd,
+        seconds=scored.compute_seconds,
+        kept=kept,
+        note=note,
+    )
+
+
+__all__ = ["Chosen", "Kit", "Recipe", "Scored", "Solver", "Sweep", "Technique", "choose", "dev_trial", "rungs"]

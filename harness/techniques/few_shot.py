@@ -11,8 +11,9 @@ import numpy as np
 from pydantic import Field
 
 from harness.models.base import Model
+from harness.records import DevTrial, Fit
 from harness.taskset import Example
-from harness.techniques.base import Kit, Recipe, Solver, Sweep, Technique
+from harness.techniques.base import Kit, Recipe, Solver, Sweep, Technique, dev_trial
 from harness.techniques.chat import ChatSolver, Shots
 from harness.techniques.prompt import systems
 
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
 
     from harness.retrieval import Embedder
 
+CURVE = "curve"  # the note of a dev trial that belongs to the curve over k and to no choice
+CURVE_ROWS = 16
 Select = Literal["random", "nearest", "diverse"]
 
 
 class FewShot(Technique):
-    """`technique: few_shot`. `random` and `diverse` show the same rows to every input, `nearest` the most similar ones."""
+    """`technique: few_shot`. `random` and `diverse` show every input the same rows, `nearest` the most similar."""
 
     technique: Literal["few_shot"] = Field(description="Labelled train rows shown in the prompt.")
     system: Sweep[str] | None = Field(
@@ -56,6 +59,19 @@ class FewShot(Technique):
         """System prompt, shots and input."""
         assert model is not None
         return ChatSolver(model, kit, recipe.system, await shots(recipe, train, kit))
+
+    async def fit(
+        self, arm: str, train: Sequence[Example], dev: Sequence[Example], model: Model | None, start: Recipe, kit: Kit
+    ) -> Fit:
+        """Choose on dev, then score the curve over k beside it: nothing is chosen from the curve."""
+        fit = await super().fit(arm, train, dev, model, start, kit)
+        chosen, curve = msgspec.convert(fit.recipe, Recipe), list[DevTrial]()
+        for k in self.k_curve if dev else ():
+            recipe = msgspec.structs.replace(chosen, k=k, select="random")
+            solver = await self.solver(recipe, train, model, kit)
+            scored = await kit.score(solver, dev[:CURVE_ROWS], f"{arm} with {k} shots")
+            curve.append(dev_trial(recipe, len(dev[:CURVE_ROWS]), scored, note=CURVE))
+        return msgspec.structs.replace(fit, trials=(*fit.trials, *curve))
 
 
 async def shots(recipe: Recipe, train: Sequence[Example], kit: Kit) -> Shots | None:

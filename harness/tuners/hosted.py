@@ -123,11 +123,11 @@ class HostedTuner:
         epochs = hosted_jobs.auto_epochs(len(rows)) if asked in ("auto", None) else int(asked)
         tokens = sum(training_file.count_tokens(row) for row in rows) * epochs
         rate = prices.train_price(self._spec_of(job.base), tier=self.tier(job))
-        usd = None if rate.usd is None else tuple(tokens * share * rate.usd / prices.MTOK for share in ROUGH)
+        low, high = (tokens * share * (rate.usd or 0.0) / prices.MTOK for share in ROUGH)
         said = "auto is " if asked in ("auto", None) else ""
         price = f"${rate.usd:g} per million ({rate.source})" if rate.usd is not None else rate.reason
         why = f"{len(rows)} rows, {said}{epochs} epochs, about {tokens:,} tokens (four bytes each); {price}"
-        return Estimate(tokens, float(epochs), usd and (usd[0], usd[1]), SECONDS, why)
+        return Estimate(tokens, float(epochs), None if rate.usd is None else (low, high), SECONDS, why)
 
     def parameters(self, job: TuneJob) -> list[Finding]:
         """What parameters and dates give rise to."""

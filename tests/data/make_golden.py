@@ -90,7 +90,7 @@ def main() -> None:
     import msgspec
 
     from harness import pipeline, report, specfile
-    from harness.records import Trial, encode
+    from harness.records import encode
     from harness.store import RunDirectory
 
     with tempfile.TemporaryDirectory() as temporary:

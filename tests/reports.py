@@ -1,0 +1,179 @@
+"""Runs to report on: the golden one, the same bent into every awkward shape, and one that is nothing but hostile text."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness import pipeline
+from harness.models.base import Completion, Failure, Missing
+from harness.records import Fit, Score, Trial, encode
+from harness.report.stored import Stored
+from harness.report.view import View, build
+from harness.spec import Benchmark
+from harness.store import RunDirectory
+from harness.taskset import Example
+from harness.verdict import Verdict
+
+GOLDEN = Path(__file__).parent / "data" / "golden_run"
+
+
+def opened(path: Path) -> tuple[RunDirectory, Benchmark, Verdict, Any]:
+    """A stored run as `report.write` takes it."""
+    directory = RunDirectory(path)
+    benchmark = Benchmark.model_validate_json(directory.file("benchmark.json").read_bytes())
+    verdict, manifest = directory.load("verdict.json", Verdict), directory.manifest()
+    assert verdict is not None
+    assert manifest is not None
+    return directory, benchmark, verdict, manifest
+
+
+def view(path: Path) -> View:
+    """The view of a stored run."""
+    directory, benchmark, verdict, manifest = opened(path)
+    return build(directory, benchmark, verdict, manifest, pipeline.board_of(directory, benchmark))
+
+
+def bent(
+    into: Path,
+    *,
+    arms: tuple[str, ...] | None = None,
+    examples: int | None = None,
+    times: int = 1,
+    change: Callable[[dict[str, Any]], None] = lambda benchmark: None,
+    outcome: Callable[[Trial], Trial] = lambda trial: trial,
+    example: Callable[[Example], Example] = lambda example: example,
+) -> Path:
+    """The golden run with fewer arms or examples, each example many times, another benchmark or other answers."""
+    shutil.copytree(GOLDEN, into)
+    directory = RunDirectory(into)
+    raw = directory.load("benchmark.json", dict[str, Any])
+    assert raw is not None
+    names = arms or tuple(raw["arms"])
+    raw["arms"] = {n: raw["arms"][n] for n in names}
+    change(raw)
+    directory.save("benchmark.json", raw)
+    benchmark = Benchmark.model_validate(raw)
+    rows = (directory.load("examples.json", tuple[Example, ...]) or ())[:examples]
+    copies = [msgspec.structs.replace(example(e), id=_copy(e.id, i)) for i in range(times) for e in rows]
+    directory.save("examples.json", tuple(copies))
+    kept = {e.id for e in rows}
+    trials = [t for t in directory.read_trials() if t.arm in names and t.example in kept]
+    scores = [s for s in directory.read_scores() if s.arm in names and s.example in kept]
+    changed = {t.key: outcome(t) for t in trials}
+    with directory.trials.open("wb") as file:
+        for i in range(times):
+            for t in changed.values():
+                file.write(encode(msgspec.structs.replace(t, example=_copy(t.example, i))) + b"\n")
+    with directory.scores.open("wb") as file:
+        for i in range(times):
+            for s in scores:
+                t = changed[s.arm, s.example, s.repeat]
+                if t.missing is None:
+                    value = 0.0 if t.failure and s.metric != "invented" else s.value
+                    file.write(encode(msgspec.structs.replace(s, example=_copy(s.example, i), value=value)) + b"\n")
+    fits: dict[str, Fit] = {n: f for n in names if (f := directory.fit(n)) is not None}
+    frozen = pipeline.frozen_choice(benchmark, fits)
+    directory.save("frozen.json", frozen)
+    directory.save("verdict.json", pipeline.decide(directory, benchmark, frozen))
+    return into
+
+
+def _copy(id: str, i: int) -> str:
+    return f"{id}-{i}" if i else id
+
+
+def failing(trial: Trial) -> Trial:
+    """The same trial, failed."""
+    done = trial.completion
+    if done is None:
+        return trial
+    return Trial.of(trial.arm, trial.example, 0, Failure("answer", "unparseable", "no list", done.text, done.usage))
+
+
+def gone(trial: Trial) -> Trial:
+    """The same trial, missing."""
+    return Trial.of(trial.arm, trial.example, 0, Missing("outage", "no answer"))
+
+
+SEEDS = (
+    "<script>window.pwned=1</script>", "<img src=x onerror=window.pwned=1>", "<svg onload=window.pwned=1>",
+    "</script><script>window.pwned=1</script>", "<!--<script>", "]]></style><style>*{display:none}</style>",
+    "{{ 7*7 }}{% raw %}${7*7}", "javascript:window.pwned=1", '" onmouseover="window.pwned=1', "' autofocus onfocus='window.pwned=1",
+    "=HYPERLINK(\"http://evil.example\",1)", "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "\t=1+1", "\r=1+1",
+    "\u202eevil\u202c", "\u2066a\u2069\u200f", "a\0b", "\ud800 lone", "\udfff", "\ud83d", "line\u2028break\u2029", "\x1b[31mred\x07",
+    "日本語のテキスト、レシピ", "한국어 텍스트", "نص عربي من اليمين إلى اليسار", "עברית ימין לשמאל", "e\u0301\u0323" * 40, "👩‍🍳🍋🏽",
+    "a" * 4000, "word " * 3000, "<b>" * 500, "&lt;script&gt;", "&#x3c;script&#x3e;", "\\u003cscript\\u003e", "`${1}`", "[x](javascript:1)",
+    "![x](http://evil.example/x.png)", "| a | b |", "<iframe src=//evil.example>", "<link rel=stylesheet href=//evil.example>",
+    "<meta http-equiv=refresh content=0;url=//evil.example>", "<base href=//evil.example>", "<form action=//evil.example>",
+    "<a href=//evil.example ping=//evil.example>x</a>", "<details open ontoggle=window.pwned=1>", "\ufeffbom", "\U000e0041tag", "",
+)  # fmt: skip
+
+
+def hostile() -> list[str]:
+    """300 hostile strings: each seed alone, twice, after words, inside a list, in capitals, and as a closing tag's tail."""
+    wraps = ("{}", "{0}{0}", "flour, {} and eggs", '["{}"]', "{}\n{}", "</pre></td>{}")
+    made = [w.replace("{0}", s).replace("{}", s) for w in wraps for s in SEEDS]
+    return made[:299] + ["x" * 1_000_000]
+
+
+def hostile_view(path: Path) -> View:
+    """The golden run with hostile text in answers, inputs, targets, ids, names, notes and the benchmark's words."""
+    texts = hostile()
+    directory, benchmark, verdict, manifest = opened(path)
+    board = pipeline.board_of(directory, benchmark)
+    stored = Stored.read(directory, benchmark, verdict, manifest, board)
+    take = iter(range(10**9))
+
+    def text() -> str:
+        return texts[next(take) % len(texts)]
+
+    ids = {e.id: f"{i}:{texts[i]}" for i, e in enumerate(stored.examples)}
+    examples = tuple(
+        msgspec.structs.replace(
+            e, id=ids[e.id], input={"title": text(), "ingredients": text()}, target=(text(), text()), cluster=None
+        )
+        for e in stored.examples
+    )
+    trials = {
+        (arm, ids[id]): [
+            Trial.of(arm, ids[id], 0, Completion(text(), shots=(text(),), passages=(text(),))) for _ in found
+        ]
+        for (arm, id), found in stored.trials.items()
+    }
+    fits = {
+        a: msgspec.structs.replace(f, model=text(), trials=tuple(msgspec.structs.replace(t, config={"k": 2, text(): text()}) for t in f.trials))
+        for a, f in stored.fits.items()
+    }  # fmt: skip
+    words = benchmark.model_copy(
+        update={
+            "question": "Is it? " + "".join(texts[:12]),
+            "use_case": benchmark.use_case.model_copy(update={"improve": texts[0] + texts[3], "because": texts[1]})
+            if benchmark.use_case
+            else None,
+        }
+    )
+    said = msgspec.structs.replace(
+        manifest, notes=tuple(texts[:40]), benchmark=texts[2] + texts[9], run=texts[3], command=texts[1], machine={texts[0]: texts[1]}
+    )  # fmt: skip
+    board = replace(board, ids=tuple(ids[i] for i in board.ids))
+    return _over(
+        replace(
+            stored, benchmark=words, manifest=said, board=board, examples=examples, trials=trials, fits=fits,
+            scores={(a, ids[i], r, m): Score(a, ids[i], m, s.value) for (a, i, r, m), s in stored.scores.items()},
+        )
+    )  # fmt: skip
+
+
+def _over(stored: Stored) -> View:
+    """A view of a run that no directory could hold (lone surrogates are no UTF-8)."""
+    from unittest import mock
+
+    with mock.patch.object(Stored, "read", return_value=stored):
+        nowhere: Any = None
+        return build(nowhere, stored.benchmark, stored.verdict, stored.manifest, stored.board)

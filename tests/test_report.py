@@ -1,0 +1,361 @@
+"""The report: the golden run's words, every awkward shape of a run, hostile text, and what the page promises of itself."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import re
+import zlib
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from harness import console, economics, report
+from harness.report import figures, html, markdown, money, payload, tables, text
+from harness.spec import Benchmark
+from tests import reports
+from tests.reports import GOLDEN, bent, failing, gone
+
+VOID = {"meta", "link", "br", "hr", "img", "input", "line", "circle", "rect", "polyline", "base"}
+PARTS = ["answer", "arms", "pictures", "what-if", "examples", "checklist", "trust", "receipt"]
+
+
+class Page(HTMLParser):
+    """A page taken apart: its elements, ids, addresses, and whether all that was opened was closed."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(source)
+        self.close()
+        assert not self.open, f"left open: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def ids(self) -> list[str]:
+        return [a["id"] or "" for _, a in self.tags if "id" in a]
+
+
+def parsed(path: Path) -> Page:
+    return Page(html.page(reports.view(path)))
+
+
+def test_the_golden_run_says_what_it_said() -> None:
+    assert markdown.summary(reports.view(GOLDEN)) == (GOLDEN / "summary.md").read_text("utf-8")
+
+
+def test_write_makes_page_summary_and_table(tmp_path: Path) -> None:
+    path = bent(tmp_path / "run")
+    report.write(*reports.opened(path))
+    page = (path / "report.html").read_text("utf-8")
+    assert "fine_tuned beats the baseline (few_shot)" in page
+    assert (path / "summary.md").read_text("utf-8") == (GOLDEN / "summary.md").read_text("utf-8")
+    frame = report.frame(reports.opened(path)[0])
+    assert len(frame) == 120
+    assert set(frame["arm"]) == {"prompt", "few_shot", "fine_tuned"}
+    assert frame.groupby("arm")["accuracy"].mean()["fine_tuned"] == pytest.approx(0.869, abs=0.001)
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert parquet.read_table(path / "tables" / "answers.parquet").num_rows == 120
+
+
+def test_the_page_is_whole_and_in_order() -> None:
+    page = parsed(GOLDEN)
+    ids = page.ids()
+    assert len(ids) == len(set(ids))
+    assert [i for i in ids if i in PARTS] == PARTS
+    headings = [int(t[1]) for t, _ in page.tags if re.fullmatch("h[1-6]", t)]
+    assert headings[0] == 1
+    assert headings.count(1) == 1
+    assert all(b - a <= 1 or (a, b) == (2, 4) for a, b in zip(headings, headings[1:], strict=False))
+
+
+def test_the_page_asks_for_nothing() -> None:
+    page = parsed(GOLDEN)
+    for tag, attrs in page.tags:
+        assert tag not in ("link", "iframe", "img", "base", "object", "embed", "form" if attrs.get("action") else "x")
+        for name, value in attrs.items():
+            assert not name.startswith("on"), (tag, name)
+            assert name != "style"
+            if name in ("src", "href"):
+                assert (value or "").startswith(("#", "data:text/csv;base64,")), (tag, value)
+
+
+def test_the_policy_names_what_is_inlined() -> None:
+    source = html.page(reports.view(GOLDEN))
+    style = re.search(r"<style>(.*?)</style>", source, re.S)
+    script = re.search(r"<script>(.*?)</script>", source, re.S)
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', source)
+    assert style
+    assert script
+    assert policy
+    for found in (style, script):
+        digest = base64.b64encode(hashlib.sha256(found[1].encode()).digest()).decode()
+        assert f"sha256-{digest}" in policy[1].replace("&#43;", "+")
+    assert policy[1].startswith("default-src &#39;none&#39;")
+    assert "unsafe" not in policy[1]
+
+
+def test_the_shell_is_small(tmp_path: Path) -> None:
+    path = bent(tmp_path / "run", examples=1)
+    assert len(html.page(reports.view(path))) < 600_000
+
+
+@pytest.mark.slow
+def test_a_large_run_stays_small(tmp_path: Path) -> None:
+    path = bent(tmp_path / "run", times=250)
+    view = reports.view(path)
+    assert view.n == 10_000
+    assert len(html.page(view).encode()) < 15_000_000
+
+
+def test_data_in_the_page_is_the_run(tmp_path: Path) -> None:
+    source = html.page(reports.view(GOLDEN))
+    packed = re.search(r'id="data">([^<]*)</script>', source)
+    assert packed
+    data = json.loads(zlib.decompress(base64.b64decode(packed[1]), -15))
+    assert len(data["ids"]) == 40
+    stored = reports.view(GOLDEN).stored
+    for arm in data["arms"]:
+        for i, id in enumerate(data["ids"]):
+            assert data["answers"][arm]["text"][i] == stored.text_of(arm, id)[0]
+
+
+# Awkward runs
+
+
+def unpriced(raw: dict[str, Any]) -> None:
+    raw["economics"]["local_usd_per_hour"] = None
+
+
+def valued(raw: dict[str, Any]) -> None:
+    raw["economics"]["value_per_correct"] = 0.002
+
+
+def unsaid(raw: dict[str, Any]) -> None:
+    raw["economics"], raw["use_case"] = {}, None
+
+
+def failing_tuned(trial: Any) -> Any:
+    return failing(trial) if trial.arm == "fine_tuned" else trial
+
+
+def gone_tuned(trial: Any) -> Any:
+    return gone(trial) if trial.arm == "fine_tuned" else trial
+
+
+AWKWARD: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "one example": ({"examples": 1}, ["Inconclusive", "fewer than 50 examples"]),
+    "three examples": ({"examples": 3}, ["Inconclusive"]),
+    "no fine-tune": ({"arms": ("prompt", "few_shot")}, ["Not asked", "no fine-tuned arm", "every answer of every arm"]),
+    "one arm": ({"arms": ("fine_tuned",)}, ["Not asked", "no arm to hold it against"]),
+    "one plain arm": ({"arms": ("prompt",)}, ["Not asked", "no fine-tuned arm"]),
+    "unknown prices": ({"change": unpriced}, ["Not priced", "local_usd_per_hour: 0.20", "unknown"]),
+    "nothing said": ({"change": unsaid}, ["Not priced", 'use_case: {improve: "what should get better"}']),
+    "a value": ({"change": valued}, ["Worth it: at $0.002 a correct answer"]),
+    "all failed": ({"outcome": failing}, ["40 unparseable", "Inconclusive"]),
+    "fine-tune failed": ({"outcome": failing_tuned}, ["No", "behind the baseline", "40 unparseable"]),
+    "fine-tune missing": ({"outcome": gone_tuned}, ["no score"]),
+}
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_every_run_has_a_page(name: str, tmp_path: Path) -> None:
+    how, expected = AWKWARD[name]
+    view = reports.view(bent(tmp_path / "run", **how))
+    page = Page(html.page(view))
+    said = page.text
+    for words in expected:
+        assert words in said, words
+    for broken in ("nan", "inf ", "None", "$inf", "Undefined"):
+        assert not re.search(rf"(?<![\w.]){re.escape(broken)}(?![\w])", said), re.findall(
+            rf".{{40}}{broken}.{{20}}", said
+        )
+    assert markdown.summary(view)
+    assert json.loads(console.as_json(view, "report.html"))["run"]
+
+
+@pytest.mark.parametrize("width", [30, 60, 80, 120, 200])
+def test_the_console_fits(width: int) -> None:
+    from rich.console import Console
+
+    out = io.StringIO()
+    console.print_view(reports.view(GOLDEN), "r.html", Console(file=out, width=width, highlight=False))
+    lines = out.getvalue().splitlines()
+    assert lines[0].startswith("Yes: fine_tuned")
+    assert all(len(line) <= width for line in lines)
+    assert any(line.startswith("fine_tuned") and "86.9" in line for line in lines)
+
+
+def test_the_checklist_has_nine_rows_and_valid_lines(tmp_path: Path) -> None:
+    """Each line that would measure something is a line that the benchmark file takes."""
+    yaml, seen = YAML(typ="safe"), 0
+    for how in ({}, {"change": unsaid}, {"arms": ("prompt",)}, {"arms": ("fine_tuned",)}, {"change": unpriced}):
+        path = bent(tmp_path / f"run{seen}", **how)
+        view = reports.view(path)
+        assert len(view.checklist) == 9
+        for fact in (f for q in view.checklist for f in q.facts):
+            lines = [fact.yaml] if fact.yaml else re.findall(r"`(\w+: \{.*\})`", fact.note + fact.value)
+            for line in lines:
+                seen += 1
+                raw = json.loads((path / "benchmark.json").read_bytes())
+                merge(raw, yaml.load(line))
+                Benchmark.model_validate_json(json.dumps(raw), strict=True)
+    assert seen > 10
+
+
+def merge(into: dict[str, Any], new: dict[str, Any]) -> None:
+    for key, value in new.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            merge(into[key], value)
+        else:
+            into[key] = value
+
+
+# Money
+
+
+def test_worth_is_what_economics_says() -> None:
+    view = reports.view(GOLDEN)
+    worth, stored = view.worth, view.stored
+    assert isinstance(worth, money.Worth)
+    board = stored.board
+    d = board.values["fine_tuned", "accuracy"] - board.values["few_shot", "accuracy"]
+    found = economics.ledger(d, board.usd["few_shot"], board.usd["fine_tuned"])
+    assert economics.saving(found) == worth.saved
+    assert worth.saved.mean == pytest.approx(float(np.mean(board.usd["few_shot"] - board.usd["fine_tuned"])))
+    assert worth.terms.fixed == pytest.approx(120.0, abs=0.1)
+    assert worth.break_even.requests == pytest.approx(worth.terms.fixed / worth.saved.mean)
+    assert worth.answer == "depends"
+
+
+# Hostile text
+
+
+def test_hostile_text_is_only_text() -> None:
+    view = reports.hostile_view(GOLDEN)
+    source = html.page(view).encode("utf-8").decode("utf-8")
+    page, plain = Page(source), parsed(GOLDEN)
+    allowed = {t for t, _ in plain.tags} | {"ins", "del", "i"}
+    assert {t for t, _ in page.tags} <= allowed
+    assert sum(t == "script" for t, _ in page.tags) == 3
+    known = {name for _, attrs in plain.tags for name in attrs}
+    assert {name for _, attrs in page.tags for name in attrs} <= known
+    shown = re.sub(r"<script.*?</script>", "", source, flags=re.S)
+    assert not re.search("[\0\x1b\u202a-\u202e\u2066-\u2069\u200e\u200f\ud800-\udfff]", shown)
+    assert "49" not in re.findall(r"7\*7 }}(\d*)", shown)
+    assert len(source) < 3_000_000
+
+
+def test_hostile_text_comes_back_from_the_data() -> None:
+    view = reports.hostile_view(GOLDEN)
+    again = json.loads(zlib.decompress(base64.b64decode(payload.deflated(payload.data(view.stored))), -15))
+    for arm in view.stored.board.arms:
+        given = [view.stored.text_of(arm, id)[0] for id in view.stored.board.ids]
+        assert again["answers"][arm]["text"] == given
+    assert again["ids"] == list(view.stored.board.ids)
+
+
+@pytest.mark.parametrize("string", reports.SEEDS)
+def test_json_in_a_script_is_closed_by_nothing(string: str) -> None:
+    made = text.script_json({"x": string, string: 1})
+    assert made.isascii()
+    assert "<" not in made
+    assert json.loads(made) == {"x": string, string: 1}
+
+
+def test_csv_starts_no_formula() -> None:
+    for string in reports.hostile():
+        cell = text.defused(string)
+        cell.encode("utf-8")
+        assert "\0" not in cell
+        assert not cell.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "|", "%"))
+    rows = list(csv.reader(io.StringIO(html.arms_csv(reports.hostile_view(GOLDEN)))))
+    assert len(rows) == 4
+    assert len({len(r) for r in rows}) == 1
+
+
+def test_markdown_of_hostile_text_links_nowhere() -> None:
+    made = markdown.summary(reports.hostile_view(GOLDEN))
+    assert "](http" not in made.replace("\\](", "")
+    assert "<script" not in made.replace("\\<", "")
+    made.encode("utf-8")
+
+
+def test_parquet_holds_what_utf8_can(tmp_path: Path) -> None:
+    path = bent(tmp_path / "run")
+    assert tables.rows(reports.opened(path)[0])["text"]
+    assert text.storable("a\ud800b\0") == "a\ufffdb\ufffd"
+
+
+@given(st.text())
+def test_visible_hides_nothing(string: str) -> None:
+    shown = text.visible(string)
+    assert not re.search("[\0-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", shown)
+    assert text.visible(shown) == shown
+
+
+@given(st.text(), st.text(), st.booleans())
+def test_a_difference_holds_the_whole_answer(answer: str, target: str, ordered: bool) -> None:
+    pieces = text.difference(answer, target, ordered=ordered)
+    kept = "".join(p.text for p in pieces if p.kind != "lacking")
+    assert kept.startswith(answer) if not ordered else kept == answer
+
+
+def test_differences_by_word_and_by_character() -> None:
+    lists = text.difference('["salt", "2 eggs", "ham"]', "egg\nsalt", ordered=False)
+    assert [p.text for p in lists if p.kind == "extra"] == ["2 eggs", "ham"]
+    assert [p.text for p in lists if p.kind == "lacking"] == ["egg"]
+    cjk = text.difference("東京都", "京都", ordered=True)
+    assert [p.text for p in cjk if p.kind == "extra"] == ["東"]
+
+
+# Figures
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0, "$0"), (None, "unknown"), (0.0000112, "$0.0000112"), (0.03, "$0.03"), (0.0235, "$0.0235"), (1.5, "$1.50"),
+     (99.99, "$99.99"), (1234.5, "$1,234"), (-2.03, "−$2.03"), (0.1, "$0.10")],
+)  # fmt: skip
+def test_dollars(value: float | None, said: str) -> None:
+    assert figures.usd(value) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.02, "under a day"), (0.2, "6 days"), (0.7, "3 weeks"), (5, "5 months"), (40, "3.3 years"), (float("inf"), "never")],
+)  # fmt: skip
+def test_spans(value: float, said: str) -> None:
+    assert figures.months(value) == said
+
+
+def test_scores_are_rounded_to_what_the_interval_supports() -> None:
+    assert figures.score(0.8123, 0.80, 0.82) == "81.2"
+    assert figures.score(0.8123, 0.60, 0.95) == "81"
+    assert figures.points(-0.0004, -0.01, 0.01) == "0.0"
