@@ -71,10 +71,20 @@ class Baseline(Struct, frozen=True):
     digest: str
 
 
-def place(directory: RunDirectory) -> Path:
-    """Where the baseline of a run is committed: `benchmarks/baselines/<name>.json` of its project."""
+def place(project: Path, name: str, given: Path | None = None) -> Path:
+    """Where the baseline of a benchmark is committed: `benchmarks/baselines/<name>.json` of its project.
+
+    `given`: the file, or the folder of such files, that the user named in its place.
+    """
+    if given is None:
+        return project / "benchmarks" / "baselines" / f"{name}.json"
+    return given / f"{name}.json" if given.is_dir() else given
+
+
+def place_of(directory: RunDirectory, given: Path | None = None) -> Path:
+    """The same for a run, which lies at `reports/<name>/<run>` of its project."""
     runs = directory.path.resolve().parent
-    return runs.parent.parent / "benchmarks" / "baselines" / f"{runs.name}.json"
+    return place(runs.parent.parent, runs.name, given)
 
 
 def make(run: FinishedRun, reason: str) -> Baseline:
@@ -272,7 +282,7 @@ def bless(directory: RunDirectory, reason: str, *, path: Path | None = None, wri
     Args:
         directory: the run.
         reason: why, for the next reviewer; it is kept in the file.
-        path: the file, where it is not `place(directory)`.
+        path: the file or folder, where it is not the committed place.
         write: False only shows the difference.
 
     Raises:
@@ -280,7 +290,7 @@ def bless(directory: RunDirectory, reason: str, *, path: Path | None = None, wri
         DataError: no reason, or a run that cannot be read.
     """
     run = FinishedRun.read(directory)
-    new, file = make(run, reason), path or place(directory)
+    new, file = make(run, reason), place_of(directory, path)
     changes = tuple(difference(_old(file), new, run))
     if write:
         write_whole(file, written(new))

@@ -84,6 +84,7 @@ class Comparison(Struct, frozen=True):
     failed_baseline: int
     failed_candidate: int
     se: float = 0.0
+    df: float = 0.0
     n_clusters: int | None = None
     flags: tuple[stats.Flag, ...] = ()
     worst: tuple[str, ...] = ()
@@ -264,36 +265,31 @@ def compare(
     max_missing: float = 0.02,
 ) -> list[Comparison]:
     """Each candidate against the baseline on one metric, Holm over the candidates when there are several."""
-    b = board.oriented(baseline, metric)
-    ds = [board.oriented(c, metric) - b for c in candidates]
-    ends = [_ends(board.oriented(c, metric), b) for c in candidates]
-    made = [
-        stats.decide_difference(
-            d,
-            board.clusters,
-            binary=board.binary[metric],
-            min_effect=min_effect,
-            alpha=alpha,
-            ends=e,
-            max_missing=max_missing,
-        )
-        for d, e in zip(ds, ends, strict=True)
-    ]
-    if len(made) > 1:
-        made = list(
-            stats.decide_holm(
-                ds,
-                board.clusters,
-                binary=board.binary[metric],
-                min_effect=min_effect,
-                alpha=alpha,
-                max_missing=max_missing,
-            )
-        )
+    ds = [paired(board, metric, c, baseline) for c in candidates]
+    made = stats.decide_holm(
+        [d for d, _ in ds],
+        board.clusters,
+        binary=board.binary[metric],
+        min_effect=min_effect,
+        alpha=alpha,
+        ends=[ends for _, ends in ds],
+        max_missing=max_missing,
+    )
     return [
-        comparison(board, metric, c, baseline, d, difference)
-        for c, d, difference in zip(candidates, ds, made, strict=True)
+        comparison(board, metric, candidate, baseline, d, difference)
+        for candidate, (d, _), difference in zip(candidates, ds, made, strict=True)
     ]
+
+
+def paired(board: Board, metric: str, candidate: str, baseline: str) -> tuple[NDArray[np.float64], stats.Ends]:
+    """Candidate minus baseline an example, more is better; and what a missing pair could have been at the range's ends.
+
+    A missing score could have been 0 or 1, the other one is as it is.
+    """
+    c, b = board.oriented(candidate, metric), board.oriented(baseline, metric)
+    low = np.nan_to_num(c, nan=0.0) - np.nan_to_num(b, nan=1.0)
+    high = np.nan_to_num(c, nan=1.0) - np.nan_to_num(b, nan=0.0)
+    return c - b, (low, high)
 
 
 def comparison(
@@ -322,16 +318,8 @@ def comparison(
         failed_baseline=int(board.failed[baseline].sum()),
         failed_candidate=int(board.failed[candidate].sum()),
         se=made.se,
+        df=made.df,
         n_clusters=made.n_clusters,
         flags=tuple(made.flags),
         worst=tuple(board.ids[i] for i in order),
     )
-
-
-def _ends(
-    candidate: NDArray[np.float64], baseline: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What a missing difference could be at the ends of the range: the missing score 0 or 1, the other as it is."""
-    low = np.nan_to_num(candidate, nan=0.0) - np.nan_to_num(baseline, nan=1.0)
-    high = np.nan_to_num(candidate, nan=1.0) - np.nan_to_num(baseline, nan=0.0)
-    return low, high

@@ -6,7 +6,8 @@ Reading only: no model, no key, no dollar. A run that is not of the benchmark as
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from harness.techniques import Rag
 
 if TYPE_CHECKING:
     from harness.baselines import Baseline
+    from harness.estimate import RunEstimate
     from harness.spec import Benchmark, GateSpec, Located
 
 WORDS: dict[Status, str] = {
@@ -61,7 +63,7 @@ def check(path: Path, strict: bool = False, baseline: Path | None = None) -> Rep
     Args:
         path: the YAML, whose gates are asked as they stand now; or a run, with the gates that it was made with.
         strict: inconclusive gates block.
-        baseline: a baseline file in place of the committed one.
+        baseline: a baseline file, or a folder of them, in place of the committed one.
 
     Raises:
         SpecError: the file has mistakes, or no gates.
@@ -72,7 +74,7 @@ def check(path: Path, strict: bool = False, baseline: Path | None = None) -> Rep
     if not run.benchmark.gates:
         fix = "add one, such as `gates: {regression: {arm: '*', not_worse_than: saved, on: METRIC, margin: 0.03}}`"
         raise SpecError(Problem("the benchmark has no gates", where=shown(path), path="gates", fix=fix))
-    file = baseline or baselines.place(run.directory)
+    file = baselines.place_of(run.directory, baseline)
     saved = saved_for(run.benchmark, file)
     asked = expand(run.benchmark, saved)
     outcomes = tuple(ask(name, run.benchmark.gates[name], arm, run, saved) for name, arm in asked)
@@ -121,6 +123,63 @@ def run_of(located: Located) -> FinishedRun:
         raise Incomplete(Problem(f"{what}: a gate judges no other", where=shown(located.file), fix=command))
     what = "a run was started and not finished" if folders else "there is no run of this benchmark yet"
     raise Incomplete(Problem(what, where=shown(parent), fix=f"{command} finishes it; a gate itself never spends"))
+
+
+def make_run(located: Located, spend: float | None) -> FinishedRun:
+    """Finish the run of a benchmark first, for who asks for it. Runs of several processes wait for each other.
+
+    Args:
+        spend: US dollars that it may cost; None: no more than the file's own `run.max_usd`. Stored answers are free.
+
+    Raises:
+        Incomplete: it would cost more; the estimated price is said.
+    """
+    import asyncio
+
+    from harness import pipeline
+    from harness.techniques import FineTune
+
+    bills: list[RunEstimate] = []
+    allow = "allow it with --harness-spend USD, or make the run elsewhere and store it"
+
+    def said(estimate: RunEstimate) -> None:
+        bills.append(estimate)
+        hosted = {a for a, t in located.benchmark.arms.items() if isinstance(t, FineTune) and t.tuner != "existing"}
+        training = [a.train_usd for a in estimate.arms if a.arm in hosted and a.train_usd != 0]
+        if spend is not None and any(usd is None or usd > spend for usd in training):
+            raise Incomplete(Problem(f"a training would be paid for: {_price(bills)}", fix=allow))
+
+    if spend is not None:
+        run = located.benchmark.run
+        most = spend if run.max_usd is None else min(spend, run.max_usd)
+        capped = located.benchmark.model_copy(update={"run": run.model_copy(update={"max_usd": most})})
+        located = located.model_copy(update={"benchmark": capped})
+    with _one_at_a_time(located.project / ".harness"):
+        try:
+            asyncio.run(pipeline.run_benchmark(located, said=said))
+        except Incomplete as error:
+            if spend is None:
+                raise
+            what = f"{error.problems[0].what}; the whole run is estimated at {_price(bills)}"
+            raise Incomplete(Problem(what, where=shown(located.file), fix=allow)) from None
+    return run_of(located)
+
+
+def _price(bills: Sequence[RunEstimate]) -> str:
+    usd = bills[0].usd if bills else None
+    return f"${usd[0]:.2f} to ${usd[1]:.2f}" if usd else "an unknown price"
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Generator[None]:
+    """Waits for other processes (pytest-xdist's workers) that make the same run; the next one finds it finished."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".gates.lock").open("a+b") as file:
+        with suppress(ImportError):  # a system without it: the run's own lock speaks up
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def saved_for(benchmark: Benchmark, file: Path) -> Baseline | HarnessError | None:

@@ -71,7 +71,9 @@ class Unanswerable(Exception):
 
     def __init__(self, sentence: str, *details: str, status: Literal["error", "incomplete"] = "error") -> None:
         super().__init__(sentence)
-        self.sentence, self.details, self.status = sentence, details, status
+        self.sentence = sentence
+        self.details = details
+        self.status: Literal["error", "incomplete"] = status
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,9 @@ def more_examples(n: int, *ways: tuple[float, float]) -> int | None:
 
 def would_decide(more: int | None, what: str = "difference") -> str:
     """The line that says so."""
-    return f"about {more:,} more examples would decide, if the {what} stays as it is" if more else ""
+    if not more:
+        return ""
+    return f"about {more:,} more example{'s' if more > 1 else ''} would decide, if the {what} stays as it is"
 
 
 def flips(

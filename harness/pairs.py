@@ -1,4 +1,4 @@
-"""Gates that hold an arm's scores against other scores of the same examples: another arm's, or the committed baseline's.
+"""Gates that hold an arm's scores against others of the same examples: another arm's, or the committed baseline's.
 
 Joined on example id. Against an arm the verdict's own interval and rules decide; against the baseline the rule of
 `stats.decide_gate`. What is not sure to be the same question (other examples, another scorer) is refused, not compared.
@@ -95,7 +95,7 @@ def against_arm(asked: Asked) -> GateOutcome:
         status,
         f"{arm} {verb} {name or rival} {held}on {gate.on}: {points(found.mean, found.low, found.high)}, n = {found.n}",
         *flag_lines(found.flags, found.n_missing, found.n_clusters),
-        f"it would pass {_would_pass(gate, found.low)}" if status != "pass" else "",
+        _would_pass(gate, found.low) if status != "pass" else "",
         line,
         would_decide(more),
         unit="score", value=found.mean, low=found.low, high=found.high, limit=limit, n=found.n,
@@ -104,10 +104,9 @@ def against_arm(asked: Asked) -> GateOutcome:
 
 
 def _would_pass(gate: GateSpec, low: float) -> str:
-    if gate.beats is not None:
-        below = f"`by` below {100 * low:.1f} points" if low > 0 else ""
-        return f"with {below}" if below else "with no `by`: a lead is not proven"
-    return f"with a margin above {max(0.0, -100 * low):.1f} points"
+    if gate.beats is None:
+        return f"it would pass with a margin above {max(0.0, -100 * low):.1f} points"
+    return f"it would pass with `by` below {100 * low:.1f} points" if low > 0 else "no lead at all is proven"
 
 
 def flag_lines(flags: Sequence[str], n_missing: int, n_clusters: int | None) -> list[str]:

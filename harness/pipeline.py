@@ -122,10 +122,11 @@ async def run_benchmark(
     started = time.monotonic()
     question = prepare(located)
     directory = directory_of(located, question.tasks)
+    bench = Workbench(located, show)
+    bench.notes += await bench.sweep()  # a deployment that a killed run left bills by the hour
     if directory.manifest() is not None:
         return read(directory)
     directory.acquire()
-    bench = Workbench(located, show)
     try:
         stages = Stages(question, directory, bench)
         estimate = await stages.open()

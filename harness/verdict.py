@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from harness import power, stats
-from harness.compare import Board, Cell, Comparison, cell, compare, comparison
+from harness.compare import Board, Cell, Comparison, cell, compare, comparison, paired
 from harness.models.base import Struct
 from harness.records import Frozen
 
@@ -141,19 +141,26 @@ def signed(value: float) -> str:
 
 def _best_of_all(board: Board, candidate: str, rules: Rules) -> Comparison:
     others = [a for a in board.arms if a != candidate]
-    ds = [board.oriented(candidate, rules.primary) - board.oriented(a, rules.primary) for a in others]
+    pairs = [paired(board, rules.primary, candidate, a) for a in others]
     answer, made = stats.beats_all(
-        ds, board.clusters, binary=board.binary[rules.primary], min_effect=rules.min_effect, alpha=rules.alpha,
+        [d for d, _ in pairs],
+        board.clusters,
+        binary=board.binary[rules.primary],
+        min_effect=rules.min_effect,
+        alpha=rules.alpha,
+        ends=[ends for _, ends in pairs],
         max_missing=rules.max_missing,
-    )  # fmt: skip
+    )
     hardest = min(range(len(others)), key=lambda i: (made[i].low, others[i]))
-    found = comparison(board, rules.primary, candidate, others[hardest], ds[hardest], made[hardest])
+    found = comparison(board, rules.primary, candidate, others[hardest], pairs[hardest][0], made[hardest])
     return msgspec.structs.replace(found, answer=answer)
 
 
 def _guardrail(board: Board, metric: str, margin: float, candidate: str, baseline: str, rules: Rules) -> Guardrail:
-    d = board.oriented(candidate, metric) - board.oriented(baseline, metric)
-    made = stats.not_worse(d, board.clusters, margin=margin, alpha=rules.alpha)
+    d, ends = paired(board, metric, candidate, baseline)
+    made = stats.not_worse(
+        d, board.clusters, margin=margin, alpha=rules.alpha, ends=ends, max_missing=rules.max_missing
+    )
     return Guardrail(metric, margin, made.answer, comparison(board, metric, candidate, baseline, d, made))
 
 
@@ -162,7 +169,7 @@ def _settle(made: Comparison, rules: Rules) -> Settle | None:
         return None
     difference = stats.Difference(
         n=made.n_pairs, mean=made.delta, low=made.low, high=made.high, p=made.p, method=made.method, answer=made.answer,
-        label=made.label, flags=made.flags, min_effect=rules.min_effect, alpha=made.alpha, se=made.se, df=0.0,
+        label=made.label, flags=made.flags, min_effect=rules.min_effect, alpha=made.alpha, se=made.se, df=made.df,
         n_missing=made.n_missing, n_clusters=made.n_clusters, won=made.won, lost=made.lost, tied=made.tied,
         lost_half=made.lost_half,
     )  # fmt: skip

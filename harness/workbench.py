@@ -99,7 +99,7 @@ class Workbench:
         if kind not in self._tuners:
             from harness.tuners import open_tuner
 
-            self._tuners[kind] = open_tuner(kind, self.weights)
+            self._tuners[kind] = open_tuner(kind, self.weights, self.spec_of, self.budget)
         return self._tuners[kind]
 
     async def score(self, solver: Solver, examples: Sequence[Example], label: str) -> Scored:
@@ -151,6 +151,10 @@ class Workbench:
         """A model by its reference: opened once, behind the cache (endpoints: retry, throttle, budget too)."""
         async with self._opening:
             if model not in self._models:
+                if model.startswith("azure/"):
+                    from harness.tuners import deployments
+
+                    await deployments.ready(self.home, model.removeprefix("azure/"))
                 self._models[model] = await asyncio.to_thread(self._make, model)
             return self._models[model]
 
@@ -165,10 +169,17 @@ class Workbench:
         return model if isinstance(model, str) else model.id
 
     def spec_of(self, reference: str) -> ModelSpec:
-        """The endpoint behind a reference: the benchmark's own, or the plain one that the reference is short for."""
+        """The endpoint behind a reference: the benchmark's own, or the plain one that the reference is short for.
+
+        A model of the same API (`openai/`, `azure/`), such as a tuned one, is at the benchmark's endpoint too.
+        """
         model = self.benchmark.model
         if isinstance(model, ModelSpec) and model.id == reference:
             return model
+        if isinstance(model, ModelSpec) and reference.startswith(("openai/", "azure/")):
+            if model.id.partition("/")[0] == reference.partition("/")[0]:
+                own = {"usd_per_mtok": None, "retires": None, "context": None}
+                return model.model_copy(update={"id": reference, **own})
         return ModelSpec(id=reference)
 
     def is_hosted(self, reference: str) -> bool:
@@ -187,7 +198,9 @@ class Workbench:
             from harness.techniques.rule import load
 
             file, _, function = name.rpartition(":")
-            return Cached(Scripted(load(self.locate(file), function), name=reference), self.cache)
+            path = self.locate(file)
+            version = taskset.digest(path.read_text(encoding="utf-8"))  # another script gives other answers
+            return Cached(Scripted(load(path, function), name=reference, version=version), self.cache)
         if self.is_local(reference):
             from harness.models.local import open_local
 
@@ -319,11 +332,23 @@ class Workbench:
             self.max_tokens = -(-most * 3 // 2 // 16) * 16 + 16
         return self.max_tokens
 
+    async def sweep(self) -> list[str]:
+        """Delete the deployments that this process made or that a killed one left; returns what could not be."""
+        if not any(self.home.glob("tuned/*/deployments")):
+            return []
+        from harness.tuners import deployments
+
+        notes = await deployments.sweep(self.home)
+        for note in notes:
+            self.progress(Progress(status="cleaning up", message=note))
+        return notes
+
     async def close(self) -> None:
         """Close every model, clean up every tuner's leavings, flush the cache."""
         for model in self._models.values():
             with contextlib.suppress(Exception):
                 await model.close()
+        self.notes += await self.sweep()
         if "cache" in self.__dict__:
             self.cache.close()
 

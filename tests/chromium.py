@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import shutil
@@ -35,10 +36,19 @@ class Browser:
     def __init__(self) -> None:
         found = executable()
         assert found, "no chromium"
-        self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        command = [found, *FLAGS, f"--user-data-dir={self.folder.name}", "about:blank"]
+        self.held = contextlib.ExitStack()
+        try:
+            self._start(found)
+        except BaseException:
+            self.held.close()
+            raise
+
+    def _start(self, found: str) -> None:
+        folder = self.held.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+        command = [found, *FLAGS, f"--user-data-dir={folder}", "about:blank"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        port_file = Path(self.folder.name) / "DevToolsActivePort"
+        self.held.callback(self._end)
+        port_file = Path(folder) / "DevToolsActivePort"
         deadline = time.monotonic() + 60
         while not (port_file.exists() and port_file.read_text().count("\n")):
             assert time.monotonic() < deadline, "chromium did not start"
@@ -46,7 +56,8 @@ class Browser:
         port, path = port_file.read_text().split("\n")[:2]
         from websockets.sync.client import connect
 
-        self.socket = connect(f"ws://127.0.0.1:{port}{path}", max_size=None, compression=None, proxy=None)
+        address = f"ws://127.0.0.1:{port}{path}"
+        self.socket = self.held.enter_context(connect(address, max_size=None, compression=None, proxy=None))
         self.events: list[dict[str, Any]] = []
         self.count, self.session = 0, ""
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
@@ -71,18 +82,15 @@ class Browser:
         self.send("Emulation.setScriptExecutionDisabled", value=not scripts)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
-        self.send(
-            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
-        )
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.send("Emulation.setDeviceMetricsOverride", **size)
         url = page if isinstance(page, str) else page.resolve().as_uri()
         for address in ("about:blank", url):
             self.events.clear()
             self.send("Page.navigate", url=address)
             self.wait("Page.loadEventFired")
-        if scripts and "report" in url:
-            self.ask(
-                "new Promise(done => { const look = () => window.harnessReport ? done(1) : setTimeout(look, 10); look(); })"
-            )
+        if scripts:
+            self.ask(READY)
 
     def wait(self, method: str) -> None:
         """Wait for an event."""
@@ -135,11 +143,12 @@ class Browser:
 
     def close(self) -> None:
         """End the browser."""
-        self.socket.close()
+        self.held.close()
+
+    def _end(self) -> None:
         self.process.terminate()
         try:
             self.process.wait(15)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.folder.cleanup()

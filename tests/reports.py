@@ -1,4 +1,4 @@
-"""Runs to report on: the golden one, the same bent into every awkward shape, and one that is nothing but hostile text."""
+"""Runs to report on: the golden one, the same bent into awkward shapes, and one of nothing but hostile text."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from harness import pipeline
+from harness import pipeline, reading
 from harness.models.base import Completion, Failure, Missing
-from harness.records import Fit, Score, Trial, encode
+from harness.records import Fit, Trial, encode
 from harness.report.stored import Stored
 from harness.report.view import View, build
 from harness.spec import Benchmark
@@ -36,7 +36,7 @@ def opened(path: Path) -> tuple[RunDirectory, Benchmark, Verdict, Any]:
 def view(path: Path) -> View:
     """The view of a stored run."""
     directory, benchmark, verdict, manifest = opened(path)
-    return build(directory, benchmark, verdict, manifest, pipeline.board_of(directory, benchmark))
+    return build(directory, benchmark, verdict, manifest, reading.board_of(directory, benchmark))
 
 
 def bent(
@@ -80,7 +80,7 @@ def bent(
     fits: dict[str, Fit] = {n: f for n in names if (f := directory.fit(n)) is not None}
     frozen = pipeline.frozen_choice(benchmark, fits)
     directory.save("frozen.json", frozen)
-    directory.save("verdict.json", pipeline.decide(directory, benchmark, frozen))
+    directory.save("verdict.json", reading.decide(directory, benchmark, frozen))
     return into
 
 
@@ -104,29 +104,31 @@ def gone(trial: Trial) -> Trial:
 SEEDS = (
     "<script>window.pwned=1</script>", "<img src=x onerror=window.pwned=1>", "<svg onload=window.pwned=1>",
     "</script><script>window.pwned=1</script>", "<!--<script>", "]]></style><style>*{display:none}</style>",
-    "{{ 7*7 }}{% raw %}${7*7}", "javascript:window.pwned=1", '" onmouseover="window.pwned=1', "' autofocus onfocus='window.pwned=1",
-    "=HYPERLINK(\"http://evil.example\",1)", "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "\t=1+1", "\r=1+1",
-    "\u202eevil\u202c", "\u2066a\u2069\u200f", "a\0b", "\ud800 lone", "\udfff", "\ud83d", "line\u2028break\u2029", "\x1b[31mred\x07",
-    "日本語のテキスト、レシピ", "한국어 텍스트", "نص عربي من اليمين إلى اليسار", "עברית ימין לשמאל", "e\u0301\u0323" * 40, "👩‍🍳🍋🏽",
-    "a" * 4000, "word " * 3000, "<b>" * 500, "&lt;script&gt;", "&#x3c;script&#x3e;", "\\u003cscript\\u003e", "`${1}`", "[x](javascript:1)",
-    "![x](http://evil.example/x.png)", "| a | b |", "<iframe src=//evil.example>", "<link rel=stylesheet href=//evil.example>",
-    "<meta http-equiv=refresh content=0;url=//evil.example>", "<base href=//evil.example>", "<form action=//evil.example>",
-    "<a href=//evil.example ping=//evil.example>x</a>", "<details open ontoggle=window.pwned=1>", "\ufeffbom", "\U000e0041tag", "",
+    "{{ 7*7 }}{% raw %}${7*7}", "javascript:window.pwned=1", '" onmouseover="window.pwned=1',
+    "' autofocus onfocus='window.pwned=1", '=HYPERLINK("http://evil.example",1)', "+1+cmd|' /C calc'!A0", "-2+3",
+    "@SUM(1)", "\t=1+1", "\r=1+1", "\u202eevil\u202c", "\u2066a\u2069\u200f", "a\0b", "\ud800 lone", "\udfff",
+    "\ud83d", "line\u2028break\u2029", "\x1b[31mred\x07", "日本語のテキスト、レシピ", "한국어 텍스트",
+    "نص عربي من اليمين إلى اليسار", "עברית ימין לשמאל", "e\u0301\u0323" * 40, "👩‍🍳🍋🏽", "a" * 4000, "word " * 3000,
+    "<b>" * 500, "&lt;script&gt;", "&#x3c;script&#x3e;", "\\u003cscript\\u003e", "`${1}`", "[x](javascript:1)",
+    "![x](http://evil.example/x.png)", "| a | b |", "<iframe src=//evil.example>",
+    "<link rel=stylesheet href=//evil.example>", "<meta http-equiv=refresh content=0;url=//evil.example>",
+    "<base href=//evil.example>", "<form action=//evil.example>", "<a href=//evil.example ping=//evil.example>x</a>",
+    "<details open ontoggle=window.pwned=1>", "\ufeffbom", "\U000e0041tag", "",
 )  # fmt: skip
 
 
 def hostile() -> list[str]:
-    """300 hostile strings: each seed alone, twice, after words, inside a list, in capitals, and as a closing tag's tail."""
+    """300 hostile strings: each seed alone, twice, among words, in a list, on two lines, and after closing tags."""
     wraps = ("{}", "{0}{0}", "flour, {} and eggs", '["{}"]', "{}\n{}", "</pre></td>{}")
     made = [w.replace("{0}", s).replace("{}", s) for w in wraps for s in SEEDS]
-    return made[:299] + ["x" * 1_000_000]
+    return [*made[:299], "x" * 1_000_000]
 
 
 def hostile_view(path: Path) -> View:
     """The golden run with hostile text in answers, inputs, targets, ids, names, notes and the benchmark's words."""
     texts = hostile()
     directory, benchmark, verdict, manifest = opened(path)
-    board = pipeline.board_of(directory, benchmark)
+    board = reading.board_of(directory, benchmark)
     stored = Stored.read(directory, benchmark, verdict, manifest, board)
     take = iter(range(10**9))
 
@@ -146,10 +148,11 @@ def hostile_view(path: Path) -> View:
         ]
         for (arm, id), found in stored.trials.items()
     }
-    fits = {
-        a: msgspec.structs.replace(f, model=text(), trials=tuple(msgspec.structs.replace(t, config={"k": 2, text(): text()}) for t in f.trials))
+    odd = {
+        a: tuple(msgspec.structs.replace(t, config={"k": 2, text(): text()}) for t in f.trials)
         for a, f in stored.fits.items()
-    }  # fmt: skip
+    }
+    fits = {a: msgspec.structs.replace(f, model=text(), trials=odd[a]) for a, f in stored.fits.items()}
     words = benchmark.model_copy(
         update={
             "question": "Is it? " + "".join(texts[:12]),
@@ -159,13 +162,17 @@ def hostile_view(path: Path) -> View:
         }
     )
     said = msgspec.structs.replace(
-        manifest, notes=tuple(texts[:40]), benchmark=texts[2] + texts[9], run=texts[3], command=texts[1], machine={texts[0]: texts[1]}
-    )  # fmt: skip
+        manifest,
+        notes=tuple(texts[:40]),
+        benchmark=texts[2] + texts[9],
+        run=texts[3],
+        command=texts[1],
+        machine={texts[0]: texts[1]},
+    )
     board = replace(board, ids=tuple(ids[i] for i in board.ids))
     return _over(
         replace(
-            stored, benchmark=words, manifest=said, board=board, examples=examples, trials=trials, fits=fits,
-            scores={(a, ids[i], r, m): Score(a, ids[i], m, s.value) for (a, i, r, m), s in stored.scores.items()},
+            stored, benchmark=words, manifest=said, board=board, examples=examples, trials=trials, fits=fits
         )
     )  # fmt: skip
 

@@ -137,7 +137,10 @@ def test_tokens_and_length_are_exact(models: dict[str, LocalModel], engine: str)
     answers = together(model, [ask("flour", 5), ask("flour", 9)])
     assert [c.usage.output for c in answers] == [5, 9]
     assert [c.finish for c in answers] == ["length", "length"]
-    assert answers[0].usage.input == model.count_tokens(ask("flour").messages) == len("|say it in bytes|") + 39
+    assert answers[0].usage.input == model.count_tokens(ask("flour").messages)
+    # A token a byte, and three marks in front of turns, two behind them with a line break each.
+    turns = ("system\nYou cook.", "user\nflour", "assistant\n")
+    assert answers[0].usage.input == sum(len(t) for t in turns) + 3 + 2 + 2
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -187,7 +190,7 @@ def alive(pid: int) -> bool:
 def test_closing_in_the_middle_of_work_ends_the_process(directory: Path) -> None:
     async def use(model: LocalModel) -> int:
         await model.generate(ask("warm", 1))
-        tasks = [asyncio.create_task(model.generate(ask(t, 400))) for t in TEXTS]
+        tasks = [asyncio.create_task(model.generate(ask(t, 400))) for t in TEXTS[:4]]
         await asyncio.sleep(0.05)
         await model.close()
         for done in await asyncio.gather(*tasks, return_exceptions=True):
@@ -354,6 +357,7 @@ def test_a_truncated_gguf_is_written_again(tmp_path: Path) -> None:
 # Merging and tokenising, against the libraries
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # peft's
 def test_a_merged_adapter_answers_as_peft_does_on_both_engines(directory: Path, tmp_path: Path) -> None:
     import torch
     from peft import LoraConfig, PeftModel, get_peft_model

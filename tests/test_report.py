@@ -1,4 +1,4 @@
-"""The report: the golden run's words, every awkward shape of a run, hostile text, and what the page promises of itself."""
+"""The report: the golden run's words, awkward shapes of a run, hostile text, what the page promises of itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import json
 import re
 import zlib
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def test_the_page_is_whole_and_in_order() -> None:
     headings = [int(t[1]) for t, _ in page.tags if re.fullmatch("h[1-6]", t)]
     assert headings[0] == 1
     assert headings.count(1) == 1
-    assert all(b - a <= 1 or (a, b) == (2, 4) for a, b in zip(headings, headings[1:], strict=False))
+    assert all(b - a <= 1 for a, b in pairwise(headings))
 
 
 def test_the_page_asks_for_nothing() -> None:
@@ -166,7 +167,11 @@ def failing_tuned(trial: Any) -> Any:
 
 
 def gone_tuned(trial: Any) -> Any:
-    return gone(trial) if trial.arm == "fine_tuned" else trial
+    return gone(trial) if trial.arm == "fine_tuned" and hash_of(trial.example) % 2 else trial
+
+
+def hash_of(id: str) -> int:
+    return zlib.crc32(id.encode())
 
 
 AWKWARD: dict[str, tuple[dict[str, Any], list[str]]] = {
@@ -180,7 +185,7 @@ AWKWARD: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a value": ({"change": valued}, ["Worth it: at $0.002 a correct answer"]),
     "all failed": ({"outcome": failing}, ["40 unparseable", "Inconclusive"]),
     "fine-tune failed": ({"outcome": failing_tuned}, ["No", "behind the baseline", "40 unparseable"]),
-    "fine-tune missing": ({"outcome": gone_tuned}, ["no score"]),
+    "half missing": ({"outcome": gone_tuned}, ["Inconclusive", "pairs are missing"]),
 }
 
 
@@ -249,7 +254,7 @@ def test_worth_is_what_economics_says() -> None:
     found = economics.ledger(d, board.usd["few_shot"], board.usd["fine_tuned"])
     assert economics.saving(found) == worth.saved
     assert worth.saved.mean == pytest.approx(float(np.mean(board.usd["few_shot"] - board.usd["fine_tuned"])))
-    assert worth.terms.fixed == pytest.approx(120.0, abs=0.1)
+    assert worth.terms.fixed == pytest.approx(120.0 - 0.8 * (view.stored.fits["few_shot"].cost.labelled_rows), abs=0.1)
     assert worth.break_even.requests == pytest.approx(worth.terms.fixed / worth.saved.mean)
     assert worth.answer == "depends"
 

@@ -219,6 +219,24 @@ def test_a_torn_mark_is_no_mark(tmp_path: Path) -> None:
     assert last_whole(tmp_path) is None
 
 
+def test_cleaning_keeps_the_chosen_model_and_every_adapter(tmp_path: Path) -> None:
+    job = job_in(tmp_path)
+    for name in (
+        "models/epoch-1",
+        "models/epoch-2",
+        "models/epoch-2.7.part",
+        "adapters/epoch-1",
+        "adapters/epoch-1.part",
+    ):
+        (tmp_path / name).mkdir(parents=True)
+    tuner = TrlTuner(nowhere, unmerged, Speed(tmp_path / "speed.json"))
+    asyncio.run(tuner.clean(job))
+    assert sorted(p.name for p in tmp_path.glob("models/*")) == ["epoch-1", "epoch-2"]
+    asyncio.run(tuner.clean(job, str(tmp_path / "models" / "epoch-2")))
+    assert sorted(p.name for p in tmp_path.glob("models/*")) == ["epoch-2"]
+    assert [p.name for p in tmp_path.glob("adapters/*")] == ["epoch-1"]
+
+
 # Rows to tokens
 
 

@@ -321,13 +321,13 @@ def page(rows: Sequence[Row], broken: Sequence[str], share: float) -> str:
     yes = [r.cells[1] for r in rows if r.table == "false"]
     means, bars = ([r.cells[k] for r in rows if r.table == "false"] for k in (4, 5))
     finds = [r for r in rows if r.table == "power" and "indicative" not in str(r.cells[0])]
+    command = "python benchmarks/calibration/run.py" + ("" if share == 1 else f" --share {share:g}")
     lines = [
         "# How often the rules err",
         "",
-        f"Written by `python benchmarks/calibration/run.py{'' if share == 1 else f' --share {share:g}'}` (seeded: the same"
-        f" numbers each time). {share * DRAWS:,.0f} draws a cell without difference and for gates, {share * SLOW:,.0f}"
-        f" elsewhere, {share * FEW:,.0f} for bootstraps and learning curves: a rate of .05 is known to"
-        f" +-{1.96 * np.sqrt(0.05 * 0.95 / share / DRAWS):.3f}"
+        f"Written by `{command}` (seeded: the same numbers each time). {share * DRAWS:,.0f} draws a cell without"
+        f" difference and for gates, {share * SLOW:,.0f} elsewhere, {share * FEW:,.0f} for the bootstraps and curves:"
+        f" a rate of .05 is known to +-{1.96 * np.sqrt(0.05 * 0.95 / share / DRAWS):.3f}"
         + ("." if share == 1 else "; a promise counts as broken when it is missed by 3 standard errors of that."),
         "",
         "| | Harness | ranking by mean | bars that do not overlap |",

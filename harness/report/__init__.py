@@ -42,7 +42,7 @@ def write(
     view = view_of(directory, benchmark, verdict, manifest, board)
     write_whole(directory.file("report.html"), html.page(view).encode("utf-8", "replace"))
     write_whole(directory.file("summary.md"), markdown.summary(view).encode("utf-8", "replace"))
-    tables.write_parquet(directory)
+    tables.write_parquet(directory, view.stored)
     return view
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.compare import Board, Cell, Comparison, cell, compare
 from harness.models.base import Completion, Failure
-from harness.records import Fit, Frozen, Manifest, Score, Trial
+from harness.records import Fit, Frozen, Manifest, Trial
 from harness.references import is_tuned
 from harness.spec import Benchmark
 from harness.store import RunDirectory
@@ -17,7 +17,6 @@ from harness.taskset import Example
 from harness.verdict import Verdict
 
 EXTRAS = ("hygiene", "estimate", "agreement", "prices")
-ScoreKey = tuple[str, str, int, str]
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,6 @@ class Stored:
     board: Board
     examples: tuple[Example, ...]
     trials: dict[tuple[str, str], list[Trial]]
-    scores: dict[ScoreKey, Score]
     fits: dict[str, Fit]
     frozen: Frozen | None
     extras: dict[str, Any]
@@ -55,7 +53,6 @@ class Stored:
             board=board,
             examples=directory.load("examples.json", tuple[Example, ...]) or (),
             trials=trials,
-            scores={(s.arm, s.example, s.repeat, s.metric): s for s in directory.read_scores()},
             fits=fits,
             frozen=directory.frozen(),
             extras={k: v for k, v in extras.items() if v is not None},

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from harness.models.base import Completion
+from harness.records import Trial
+from harness.report.stored import Stored
 from harness.report.text import storable
 from harness.store import RunDirectory
 
@@ -23,26 +28,31 @@ def rows(directory: RunDirectory) -> dict[str, list[Any]]:
     for score in directory.read_scores():
         metrics.setdefault(score.metric)
         scores.setdefault((score.arm, score.example, score.repeat), {})[score.metric] = score.value
-    names = ("arm", "example", "repeat", "outcome", "text", "input_tokens", "cached_tokens", "output_tokens", "seconds",
-             "compute_seconds", "attempts", "model")  # fmt: skip
-    columns: dict[str, list[Any]] = {name: [] for name in (*names, *(m for m in metrics))}
-    for key, trial in latest.items():
-        outcome = trial.outcome
-        given = trial.completion or trial.failure
-        values = (
-            trial.arm, storable(trial.example), trial.repeat,
-            "completion" if isinstance(outcome, Completion) else outcome.type,
-            storable(given.text) if given else None,
-            outcome.usage.input, outcome.usage.cached_input, outcome.usage.output,
-            given.seconds if given else None, given.compute_seconds if given else None,
-            outcome.attempts, storable(given.model) if given else None,
-        )  # fmt: skip
-        for name, value in zip(names, values, strict=True):
-            columns[name].append(value)
-        found = scores.get(key, {})
-        for metric in metrics:
-            columns[metric].append(found.get(metric))
+    trials = list(latest.values())
+    columns = _columns(trials)
+    for metric in metrics:
+        columns[metric] = [scores.get(t.key, {}).get(metric) for t in trials]
     return columns
+
+
+def _columns(trials: Sequence[Trial]) -> dict[str, list[Any]]:
+    """What the trials themselves hold."""
+    outcomes = [t.outcome for t in trials]
+    given = [t.completion or t.failure for t in trials]
+    return {
+        "arm": [t.arm for t in trials],
+        "example": [storable(t.example) for t in trials],
+        "repeat": [t.repeat for t in trials],
+        "outcome": ["completion" if isinstance(o, Completion) else o.type for o in outcomes],
+        "text": [storable(g.text) if g else None for g in given],
+        "input_tokens": [o.usage.input for o in outcomes],
+        "cached_tokens": [o.usage.cached_input for o in outcomes],
+        "output_tokens": [o.usage.output for o in outcomes],
+        "seconds": [g.seconds if g else None for g in given],
+        "compute_seconds": [g.compute_seconds if g else None for g in given],
+        "attempts": [o.attempts for o in outcomes],
+        "model": [storable(g.model) if g else None for g in given],
+    }
 
 
 def frame(directory: RunDirectory) -> pandas.DataFrame:
@@ -52,7 +62,22 @@ def frame(directory: RunDirectory) -> pandas.DataFrame:
     return pandas.DataFrame(rows(directory))
 
 
-def write_parquet(directory: RunDirectory) -> bool:
+def from_view(stored: Stored) -> dict[str, Any]:
+    """The same columns from a run that is in memory already, for runs that ask once (metrics are the board's)."""
+    trials = [
+        stored.trials[arm, id][0] for arm in stored.board.arms for id in stored.board.ids if (arm, id) in stored.trials
+    ]
+    there = {
+        arm: [i for i, id in enumerate(stored.board.ids) if (arm, id) in stored.trials] for arm in stored.board.arms
+    }
+    columns: dict[str, Any] = _columns(trials)
+    for metric in stored.board.metrics:
+        parts = [stored.board.values[arm, metric][there[arm]] for arm in stored.board.arms]
+        columns[metric] = [None if v != v else v for v in np.concatenate(parts).tolist()]
+    return columns
+
+
+def write_parquet(directory: RunDirectory, stored: Stored) -> bool:
     """Write `tables/answers.parquet`; False where pyarrow is not installed."""
     try:
         import pyarrow
@@ -62,6 +87,7 @@ def write_parquet(directory: RunDirectory) -> bool:
     path = directory.file("tables") / "answers.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    parquet.write_table(pyarrow.table(rows(directory)), part)
+    columns = from_view(stored) if stored.benchmark.run.repeats == 1 else rows(directory)
+    parquet.write_table(pyarrow.table(columns), part)
     part.replace(path)
     return True

@@ -15,6 +15,7 @@ from difflib import SequenceMatcher
 from typing import Any, Literal, NamedTuple
 
 LONGEST = 2_000  # characters of one text that a page shows at once; the whole of it is in the page's data
+MOST_LINES = 80
 DIFF_LONGEST = 1_200  # words beyond which a difference is not worked out
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff"
@@ -47,9 +48,10 @@ def _sign(match: re.Match[str]) -> str:
 
 def shown(text: str, longest: int = LONGEST) -> str:
     """`visible`, cut where it is very long, the cut said."""
-    if len(text) <= longest:
+    kept = "\n".join(text[:longest].split("\n", MOST_LINES)[:MOST_LINES])
+    if len(kept) == len(text):
         return visible(text)
-    return f"{visible(text[:longest])} … [{len(text) - longest:,} more characters]"
+    return f"{visible(kept)} … [{len(text) - len(kept):,} more characters]"
 
 
 def one_line(text: str, longest: int = 120) -> str:

@@ -128,6 +128,7 @@ class FineTune(Technique):
         """Train (or find the training that was done), serve each checkpoint, choose one on dev."""
         assert model is not None
         recipe = self.candidates(start, kit)[0]
+        job, tuner = None, None
         if self.tuner == "existing":
             tuned, made, seconds = _existing(self.served or ""), [self.served or ""], 0.0
             rows = 0
@@ -147,6 +148,8 @@ class FineTune(Technique):
             return await self.solver(candidate, train, None, kit)
 
         chosen = await choose(recipes, build, dev, kit, arm)
+        if job is not None and tuner is not None:
+            await tuner.clean(job, keep=chosen.recipe.model)  # the others' deployments would bill until the end
         served = await kit.open(chosen.recipe.model)
         checkpoint = tuned.checkpoints[recipes.index(chosen.recipe)]
         cost = msgspec.structs.replace(

@@ -4,16 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import Problem, SpecError
 from harness.tuners.base import Tuner
 
+if TYPE_CHECKING:
+    from harness.models.budgeted import Budget
+    from harness.tuners.hosted import HostedSpec
 
-def open_tuner(kind: str, weights: Callable[[str], Path]) -> Tuner:
-    """A tuner, not yet at work. `weights` gives the directory of a local model's reference."""
-    if kind == "trl":
+
+def open_tuner(
+    kind: str, weights: Callable[[str], Path], spec_of: Callable[[str], HostedSpec], budget: Budget | None = None
+) -> Tuner:
+    """A tuner, not yet at work; touches no network and reads no key.
+
+    Args:
+        kind: the `tuner` of an arm.
+        weights: a local model's reference -> its directory.
+        spec_of: a hosted model's reference -> its YAML.
+        budget: the run's purse.
+    """
+    if kind in ("trl", "autotrain"):
         from harness.models.weights import convert
+        from harness.tuners.autotrain import AutoTrainTuner
         from harness.tuners.trl import TrlTuner
 
-        return TrlTuner(weights, lambda base, adapter, out: convert("merge", base, adapter, out))
-    raise SpecError(Problem(f"tuner {kind!r} is not available", path="arms", valid="trl, existing"))
+        local = TrlTuner if kind == "trl" else AutoTrainTuner
+        return local(weights, lambda base, adapter, out: convert("merge", base, adapter, out))
+    if kind in ("openai", "azure"):
+        from harness.tuners.azure import AzureTuner
+        from harness.tuners.openai import OpenAITuner
+
+        hosted = OpenAITuner if kind == "openai" else AzureTuner
+        return hosted(spec_of, budget)
+    raise SpecError(
+        Problem(f"there is no tuner {kind!r}", path="arms", valid="trl, autotrain, openai, azure, existing")
+    )

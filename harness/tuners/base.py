@@ -121,6 +121,9 @@ class Tuner(Protocol):
         """Stop a running job."""
         ...
 
-    async def clean(self, job: TuneJob) -> None:
-        """Remove what bills by the hour (Azure: the deployment), also what a killed run left; safe to call twice."""
+    async def clean(self, job: TuneJob, keep: str = "") -> None:
+        """Remove what bills by the hour (Azure: the deployments), also what a killed run left; safe to call twice.
+
+        `keep` is the reference, as `serve` gave it, of a model that is still needed.
+        """
         ...

@@ -47,6 +47,11 @@ ENDED = ("succeeded", "failed", "cancelled")
 class HostedSpec(EndpointSpec, PricedSpec, Protocol):
     """What of a model's YAML is used here (`harness.spec.ModelSpec` has all of it)."""
 
+    @property
+    def hosting_usd_per_hour(self) -> float | None:
+        """What keeping a tuned model deployed costs."""
+        ...
+
 
 class HostedTuner:
     """The protocol that OpenAI and Azure share; not used by itself.

@@ -153,10 +153,14 @@ class TrlTuner:
         """Stop the training wherever it runs; its last checkpoint stays."""
         (job.workdir / "cancel").touch()
 
-    async def clean(self, job: TuneJob) -> None:
-        """Nothing bills by the hour; what a killed merge left is removed."""
-        for part in (*job.workdir.glob("models/*.part"), *job.workdir.glob("adapters/*.part")):
-            shutil.rmtree(part, ignore_errors=True)
+    async def clean(self, job: TuneJob, keep: str = "") -> None:
+        """Nothing bills by the hour, but half a gigabyte a checkpoint is freed: `serve` makes it again when asked.
+
+        What a killed merge left goes always; merged models go only where one is named to be kept.
+        """
+        made = [m for m in job.workdir.glob("models/*") if keep and m != Path(keep)]
+        for folder in (*made, *job.workdir.glob("models/*.part"), *job.workdir.glob("adapters/*.part")):
+            shutil.rmtree(folder, ignore_errors=True)
 
     async def _work(self, job: TuneJob, report: Report) -> int:
         """Run the worker until it ends; returns its exit code. The worker dies with us: it reads our pipe."""

@@ -1,15 +1,18 @@
 """The contract of a model, run on every one: the scripted fake, the hosted client, and both inside the wrappers.
 
 To hold another model to it, add its opener to `MODELS`: an async context manager that yields a model which answers the
-prompt `say WORDS` with WORDS, refuses the prompt `refuse`, and has no answer for the prompt `outage`.
+prompt `say WORDS` with WORDS, refuses the prompt `refuse`, and has no answer for the prompt `outage`. A model that
+says what it likes (local weights) goes to `LOCAL`, and is held to all that does not depend on the words.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -24,6 +27,7 @@ from harness.models.throttled import Throttle
 from harness.models.wrappers import wrap
 from harness.prices import Price
 from harness.spec import ModelSpec
+from tests import tiny
 from tests.servers import KEY, Call, ChatServer, Fault, chat, replied, serve, status
 
 
@@ -100,12 +104,61 @@ async def wrapped() -> AsyncIterator[Model]:
         )
 
 
+_opened: dict[str, Any] = {}
+
+
+def _local(engine: Literal["openvino", "transformers"]) -> Any:
+    """A tiny random model on a real engine, started once for this module and again after a test has closed it."""
+    pytest.importorskip("torch")
+    if engine == "openvino":
+        pytest.importorskip("openvino_genai")
+    from harness.models.local import open_local
+
+    if "folder" not in _opened:
+        _opened["folder"] = tempfile.TemporaryDirectory()
+        tiny.model(Path(_opened["folder"].name) / "tiny", [("a", "b")])
+    if engine not in _opened or _opened[engine].pid is None:
+        _opened[engine] = open_local(Path(_opened["folder"].name) / "tiny", engine=engine)
+    return _opened[engine]
+
+
+@asynccontextmanager
+async def local_openvino() -> AsyncIterator[Model]:
+    yield _local("openvino")
+
+
+@asynccontextmanager
+async def local_transformers() -> AsyncIterator[Model]:
+    yield _local("transformers")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _close_locals() -> Iterator[None]:
+    yield
+    folder = _opened.pop("folder", None)
+    while _opened:
+        asyncio.run(_opened.popitem()[1].close())
+    if folder:
+        folder.cleanup()
+
+
 MODELS = [scripted, hosted, azure, wrapped]
+LOCAL = [local_openvino, local_transformers]
 
 
 @pytest.fixture(params=MODELS, ids=lambda opener: opener.__name__)
 def check(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Runs a coroutine on the model, opened in the same loop."""
+    """Runs a coroutine on a model that says what it is told, opened in the same loop."""
+    return _checker(request, monkeypatch)
+
+
+@pytest.fixture(params=[*MODELS, *LOCAL], ids=lambda opener: opener.__name__)
+def check_any(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Runs a coroutine on any model, opened in the same loop."""
+    return _checker(request, monkeypatch)
+
+
+def _checker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     for name in ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY"):
         monkeypatch.setenv(name, KEY)
     monkeypatch.delenv("AZURE_OPENAI_API_VERSION", raising=False)
@@ -143,18 +196,18 @@ def test_an_answer_survives_the_disk(check: Any) -> None:
     assert msgspec.json.decode(msgspec.json.encode(done), type=Completion) == done
 
 
-def test_a_long_answer_is_cut_and_said_to_be(check: Any) -> None:
-    done = check(lambda m: m.generate(ask("say one two three four", max_tokens=2)))
+def test_a_long_answer_is_cut_and_said_to_be(check_any: Any) -> None:
+    done = check_any(lambda m: m.generate(ask("say one two three four", max_tokens=2)))
     assert done.finish == "length"
     assert done.usage.output <= 2
     assert "four" not in done.text
 
 
-def test_at_temperature_0_it_says_the_same_twice(check: Any) -> None:
+def test_at_temperature_0_it_says_the_same_twice(check_any: Any) -> None:
     async def twice(model: Model) -> list[str]:
         return [(await model.generate(ask("say the same"))).text for _ in range(2)]
 
-    first, second = check(twice)
+    first, second = check_any(twice)
     assert first == second
 
 
@@ -190,32 +243,32 @@ def test_after_a_failure_and_an_outage_it_still_answers(check: Any) -> None:
     assert check(three) == "on we go"
 
 
-def test_logprobs_come_when_asked_for_and_are_never_positive(check: Any) -> None:
+def test_logprobs_come_when_asked_for_and_are_never_positive(check_any: Any) -> None:
     async def both(model: Model) -> list[float | None]:
         return [(await model.generate(ask("say it", logprobs=p))).logprob for p in (True, False)]
 
-    asked, not_asked = check(both)
+    asked, not_asked = check_any(both)
     assert asked is not None
     assert asked <= 0
     assert not_asked is None
 
 
-def test_its_tokens_can_be_counted(check: Any) -> None:
+def test_its_tokens_can_be_counted(check_any: Any) -> None:
     async def counts(model: Model) -> list[int]:
         texts = ["flour", "flour and egg and milk " * 20]
         return [model.count_tokens((Message("user", text),)) for text in texts]
 
-    few, many = check(counts)
+    few, many = check_any(counts)
     assert 0 < few < many
 
 
-def test_it_has_a_name_a_digest_and_maybe_a_context(check: Any) -> None:
+def test_it_has_a_name_a_digest_and_maybe_a_context(check_any: Any) -> None:
     async def look(model: Model) -> tuple[str, str, str, int | None]:
         before = model.digest
         await model.generate(ask("say x"))
         return model.name, before, model.digest, model.context
 
-    name, before, after, context = check(look)
+    name, before, after, context = check_any(look)
     assert name
     assert before == after
     assert context is None or context > 0
@@ -232,7 +285,23 @@ def test_a_cancelled_answer_breaks_nothing(check: Any) -> None:
     assert check(cancel) == "still here"
 
 
-def test_closed_twice_it_answers_no_more(check: Any) -> None:
+def test_company_and_cancelled_neighbours_change_no_answer(check_any: Any) -> None:
+    async def use(model: Model) -> tuple[list[str], list[str]]:
+        requests = [ask(f"say number {i}") for i in range(6)]
+        alone = [(await model.generate(r)).text for r in requests]
+        doomed = [asyncio.create_task(model.generate(ask(f"say never {i}"))) for i in range(4)]
+        crowd = [asyncio.create_task(model.generate(r)) for r in requests]
+        await asyncio.sleep(0.01)
+        for task in doomed:
+            task.cancel()
+        await asyncio.wait(doomed)
+        return alone, [(await task).text for task in crowd]
+
+    alone, crowd = check_any(use)
+    assert alone == crowd
+
+
+def test_closed_twice_it_answers_no_more(check_any: Any) -> None:
     async def close(model: Model) -> None:
         await model.generate(ask("say x"))
         await model.close()
@@ -240,4 +309,4 @@ def test_closed_twice_it_answers_no_more(check: Any) -> None:
         with pytest.raises(ModelError, match="closed"):
             await model.generate(ask("say y"))
 
-    check(close)
+    check_any(close)

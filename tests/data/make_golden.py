@@ -38,7 +38,8 @@ metrics:
   invented: {scorer: unsupported_items}
 use_case: {improve: names plain ingredients, because: the base copies quantities}
 verdict: {min_effect: 0.02, expect: 0.07}
-economics: {local_usd_per_hour: 0.2, requests_per_month: 200000, effort_hours: 2, usd_per_hour: 60}
+economics: {local_usd_per_hour: 0.2, requests_per_month: 200000, effort_hours: 2, usd_per_hour: 60,
+            labelling_usd_per_row: 0.8}
 """
 
 FAKE = '''\

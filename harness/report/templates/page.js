@@ -55,8 +55,11 @@ const visible = text => text.replace(/\r\n/g, "\n").replace(UNSEEN, c => {
   if (code >= 0xd800 && code <= 0xdfff) return "\ufffd";
   return `⟦U+${code.toString(16).toUpperCase().padStart(4, "0")}⟧`;
 });
-const LONGEST = 2000;
-const cut = text => text.length <= LONGEST ? visible(text) : `${visible(text.slice(0, LONGEST))} … [${(text.length - LONGEST).toLocaleString("en-US")} more characters]`;
+const LONGEST = 2000, MOST_LINES = 80;
+const cut = text => {
+  const kept = text.slice(0, LONGEST).split("\n").slice(0, MOST_LINES).join("\n");
+  return kept.length === text.length ? visible(text) : `${visible(kept)} … [${(text.length - kept.length).toLocaleString("en-US")} more characters]`;
+};
 const oneLine = (text, longest = 120) => {
   const flat = text.slice(0, 4 * longest).split(/\s+/).filter(Boolean).join(" ");
   return visible(flat.length <= longest ? flat : flat.slice(0, longest - 1) + "…");
@@ -276,7 +279,7 @@ const browse = data => {
       const at = i * R + r, context = given.contexts[given.context[at]], value = main[arm][i];
       const notes = [given.failed[at].replace("_", " "), value == null ? "" : `${Math.round(100 * value)} of 100`, R > 1 ? `repeat ${r + 1}` : ""].filter(Boolean).join(" · ");
       const text = given.text[at];
-      cells.push(make("div", {class: "cell"}, make("h4", {}, arm + " ", make("span", {class: "quiet"}, notes)),
+      cells.push(make("div", {class: "cell"}, make("h3", {}, arm + " ", make("span", {class: "quiet"}, notes)),
         make("pre", {dir: "auto"}, text ? marked(difference(text, data.targets[i], data.ordered)) : make("i", {}, "nothing")),
         context.shots.length ? make("p", {class: "quiet"}, "shots: " + context.shots.map(s => oneLine(s, 60)).join(", ")) : null,
         context.passages.length ? make("p", {class: "quiet"}, "passages: " + context.passages.map(s => oneLine(s, 60)).join(", ")) : null));
@@ -285,8 +288,8 @@ const browse = data => {
   };
   const body = i => {
     const entries = Object.entries(data.inputs[i]), asked = entries.length === 1 ? entries[0][1] : entries.map(([k, v]) => v.includes("\n") ? `${k}:\n${v}` : `${k}: ${v}`).join("\n");
-    return make("div", {class: "body"}, make("div", {class: "cell"}, make("h4", {}, "Input"), make("pre", {dir: "auto"}, cut(asked))),
-      make("div", {class: "cell"}, make("h4", {}, "Target"), make("pre", {dir: "auto"}, cut(data.targets[i]))),
+    return make("div", {class: "body"}, make("div", {class: "cell"}, make("h3", {}, "Input"), make("pre", {dir: "auto"}, cut(asked))),
+      make("div", {class: "cell"}, make("h3", {}, "Target"), make("pre", {dir: "auto"}, cut(data.targets[i]))),
       answer(state.left, i), state.right === state.left ? [] : answer(state.right, i));
   };
   const row = (i, open) => {

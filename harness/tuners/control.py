@@ -1,0 +1,134 @@
+"""Azure's control plane: where deployments are made, and the token that it wants.
+
+Its token is not the endpoint's key: it comes from `AZURE_MANAGEMENT_TOKEN`, else from azure-identity (`az login`, a
+managed identity), and is kept in memory only.
+"""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+from harness.errors import ModelError, Problem
+from harness.models.base import Struct
+from harness.models.calls import retry_after
+from harness.models.endpoint import is_loopback
+
+ARM = "https://management.azure.com"
+API = "2024-10-01"
+SCOPE = "https://management.azure.com/.default"
+
+
+class Reply(Struct, frozen=True):
+    """What came back. Status 0: nothing did, and `said` is why."""
+
+    status: int
+    body: dict[str, Any] = {}
+    after: float | None = None
+    said: str = ""
+
+
+def arm() -> str:
+    """The control plane's URL. Raises `ModelError` for one that would send the token in the clear."""
+    url = os.environ.get("AZURE_MANAGEMENT_ENDPOINT", "").strip().rstrip("/") or ARM
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        what = "the token would go out unencrypted beyond this machine"
+        raise ModelError(Problem(what, path="AZURE_MANAGEMENT_ENDPOINT", got=repr(url), fix="use https://"))
+    return url
+
+
+def account(endpoint_url: str) -> str:
+    """The path of the Azure OpenAI resource. Raises `ModelError` with every setting that is missing."""
+    host = urlsplit(endpoint_url).hostname or ""
+    own = host.partition(".")[0] if host.endswith((".azure.com", ".azure.us", ".azure.cn")) else ""
+    names = ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZURE_OPENAI_ACCOUNT")
+    values = [os.environ.get(n, "").strip() for n in names]
+    values[2] = values[2] or own
+    missing = [n for n, v in zip(names, values, strict=True) if not v]
+    if missing:
+        raise ModelError(
+            Problem(
+                f"{', '.join(missing)} not set; a tuned model at Azure is deployed on the control plane",
+                path="model",
+                fix=f"export {' '.join(f'{n}=...' for n in missing)} (the resource's overview page shows them)",
+            )
+        )
+    group = f"/subscriptions/{values[0]}/resourceGroups/{values[1]}"
+    return f"{group}/providers/Microsoft.CognitiveServices/accounts/{values[2]}"
+
+
+def signed_in() -> str:
+    """Why there will be no token, or empty; asks nobody."""
+    from importlib.util import find_spec
+
+    if os.environ.get("AZURE_MANAGEMENT_TOKEN", "").strip() or (find_spec("azure") and find_spec("azure.identity")):
+        return ""
+    ways = "set AZURE_MANAGEMENT_TOKEN, or `pip install azure-identity` and `az login`"
+    return f"no token for Azure's control plane: {ways}"
+
+
+class Control:
+    """A connection to the control plane, open as long as the `async with`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._http: Any = None
+        self._token = ""
+
+    async def __aenter__(self) -> Control:
+        """Get a token and open the connection. Raises `ModelError` without one."""
+        import httpx2
+
+        self._token = await _token()
+        here = is_loopback(urlsplit(self.url).hostname or "")
+        self._http = httpx2.AsyncClient(timeout=60.0, follow_redirects=False, trust_env=not here)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        await self._http.aclose()
+
+    async def send(self, method: str, path: str, body: dict[str, Any] | None = None) -> Reply:
+        """One request; never raises what the network or the service says."""
+        import httpx2
+
+        headers = {"authorization": f"Bearer {self._token}"}
+        try:
+            response = await self._http.request(
+                method, self.url + path, params={"api-version": API}, json=body, headers=headers
+            )
+        except httpx2.HTTPError as error:
+            return Reply(0, said=self._scrub(f"no connection to the control plane: {error or type(error).__name__}"))
+        try:
+            read: Any = response.json() if response.content else {}
+        except ValueError:
+            read = {}
+        text = "" if isinstance(read, dict) and read else self._scrub(response.text[:200])
+        return Reply(response.status_code, read if isinstance(read, dict) else {}, retry_after(response.headers), text)
+
+    def _scrub(self, text: str) -> str:
+        return text.replace(self._token, "[token]")
+
+
+async def _token() -> str:
+    """The token: the environment's, else azure-identity's."""
+    given = os.environ.get("AZURE_MANAGEMENT_TOKEN", "").strip()
+    if given:
+        return given
+    try:
+        from azure.core.exceptions import AzureError
+        from azure.identity.aio import DefaultAzureCredential
+    except ImportError:
+        raise ModelError(Problem(signed_in(), path="AZURE_MANAGEMENT_TOKEN")) from None
+    try:
+        async with DefaultAzureCredential() as credential:
+            return (await credential.get_token(SCOPE)).token
+    except AzureError as error:
+        fix = "run `az login`, or set AZURE_MANAGEMENT_TOKEN (`az account get-access-token --query accessToken -o tsv`)"
+        said = str(error).strip().splitlines()[0][:200]
+        raise ModelError(Problem(f"azure-identity gave no token: {said}", fix=fix)) from None
