@@ -19,7 +19,7 @@ import numpy as np
 from harness.errors import DataError, Incomplete, Problem, capped
 from harness.finished import FinishedRun
 from harness.models.base import Struct
-from harness.paths import shown
+from harness.paths import project_of, shown
 from harness.prices import Price
 from harness.store import RunDirectory, write_whole
 from harness.taskset import digest
@@ -81,10 +81,12 @@ def place(project: Path, name: str, given: Path | None = None) -> Path:
     return given / f"{name}.json" if given.is_dir() else given
 
 
-def place_of(directory: RunDirectory, given: Path | None = None) -> Path:
-    """The same for a run, which lies at `reports/<name>/<run>` of its project."""
-    runs = directory.path.resolve().parent
-    return place(runs.parent.parent, runs.name, given)
+def place_of(run: FinishedRun, given: Path | None = None) -> Path:
+    """The same for a run, wherever in the project it lies."""
+    folder = run.directory.path.resolve()
+    project = project_of(folder)
+    project = folder.parents[2] if project == folder else project  # no project around it: reports/<name>/<run>
+    return place(project, Path(run.manifest.benchmark).name, given)
 
 
 def make(run: FinishedRun, reason: str) -> Baseline:
@@ -290,7 +292,7 @@ def bless(directory: RunDirectory, reason: str, *, path: Path | None = None, wri
         DataError: no reason, or a run that cannot be read.
     """
     run = FinishedRun.read(directory)
-    new, file = make(run, reason), place_of(directory, path)
+    new, file = make(run, reason), place_of(run, path)
     changes = tuple(difference(_old(file), new, run))
     if write:
         write_whole(file, written(new))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -95,6 +96,44 @@ def compare(before: Run, after: Run, json: Json = False) -> None:
 
 
 @app.command()
+def gate(
+    run: Run,
+    strict: Annotated[bool, typer.Option("--strict", help="An inconclusive gate blocks too (exit code 3).")] = False,
+    baseline: Annotated[Path | None, typer.Option("--baseline", help="Another file than the committed one.")] = None,
+    json: Json = False,
+) -> None:
+    """Hold the last finished run against its gates; never spends. Exit 0 pass, 1 fail, 3 inconclusive, 4 incomplete."""
+    from harness import gates
+
+    found = gates.check(run, strict, baseline)
+    if json:
+        import msgspec
+
+        typer.echo(msgspec.json.encode(found).decode())
+    else:
+        typer.echo(gates.text(found))
+    if os.environ.get("GITHUB_STEP_SUMMARY"):
+        gates.step_summary(gates.markdown(found.outcomes, f"Gates of {found.benchmark}", found.report))
+    raise typer.Exit(found.exit_code)
+
+
+@app.command()
+def bless(
+    run: Run,
+    reason: Annotated[str, typer.Option("--reason", help="Why this run is the new baseline; kept in the file.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the difference, write nothing.")] = False,
+    baseline: Annotated[Path | None, typer.Option("--baseline", help="Another file than the usual one.")] = None,
+) -> None:
+    """Make a run the committed baseline of its gates, after showing what changes."""
+    from harness import baselines, gates
+
+    found = baselines.bless(gates.open_run(run).directory, reason, path=baseline, write=not dry_run)
+    for line in found.changes or ("nothing changes",):
+        typer.echo(line)
+    typer.echo(f"{'would write' if dry_run else 'wrote'} {found.path}")
+
+
+@app.command()
 def init(
     data: Annotated[Path, typer.Argument(help="A data file (JSONL, CSV, Parquet) or a folder of splits.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The benchmark file to write.")] = Path("benchmark.yaml"),
@@ -141,10 +180,9 @@ def import_(
     from harness import importers
     from harness.errors import HarnessError, Problem
 
-    known = next((k for k in importers.KINDS if k == kind), None)
-    if known is None:
+    if kind not in importers.KINDS:
         raise HarnessError(Problem("unknown kind", got=repr(kind), valid=", ".join(importers.KINDS)))
-    found = importers.read(known, file)
+    found = importers.read("promptfoo" if kind == "promptfoo" else "openai-evals", file)
     written = importers.write(found, out, name or file.stem)
     for line in found.notes:
         typer.echo(f"not carried over: {line}", err=True)
@@ -171,9 +209,10 @@ def main() -> None:
         typer.echo(f"error: {error.filename or 'the system'}: {error.strerror or error}", err=True)
         sys.exit(2)
     except Exception as error:
-        if hasattr(error, "show") and hasattr(error, "exit_code"):  # click's own usage errors
-            error.show()
-            sys.exit(error.exit_code)
+        show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
+        if callable(show) and isinstance(code, int):  # a usage error of the parser, which knows how to say itself
+            show()
+            sys.exit(code)
         raise
 
 

@@ -110,7 +110,8 @@ def _asking(
     if speed is not None:
         seconds = asked * ((prompt - shared) / speed.prompt + answer / speed.answer) + tried * shared / speed.prompt
     usage = Usage(input=round(prompt * asked), output=round(answer * asked))
-    usd = bench.price(model.name, usage, seconds or 0.0)
+    unpriced = speed is None and bench.is_local(model.name)
+    usd = None if unpriced else bench.price(model.name, usage, seconds or 0.0)
     return ArmEstimate(name, dev, test, prompt, shared, answer, seconds, usd)
 
 

@@ -86,11 +86,15 @@ class FinishedRun:
 
     def outputs(self, arm: str) -> tuple[str, ...]:
         """A digest of each example's answers; the example's id is in it, so that equal answers do not show as such."""
-        made: list[str] = []
-        for id in self.board.ids:
+        return self._outputs[arm]
+
+    @cached_property
+    def _outputs(self) -> dict[str, tuple[str, ...]]:
+        def of(arm: str, id: str) -> str:
             answers = [
                 None if o is None else [o.text, o.type if isinstance(o, Failure) else ""]
                 for o in self.outcomes.get((arm, id), [])
             ]
-            made.append(digest([id, answers])[:12])
-        return tuple(made)
+            return digest([id, answers])[:12]
+
+        return {arm: tuple(of(arm, id) for id in self.board.ids) for arm in self.board.arms}

@@ -74,7 +74,7 @@ def check(path: Path, strict: bool = False, baseline: Path | None = None) -> Rep
     if not run.benchmark.gates:
         fix = "add one, such as `gates: {regression: {arm: '*', not_worse_than: saved, on: METRIC, margin: 0.03}}`"
         raise SpecError(Problem("the benchmark has no gates", where=shown(path), path="gates", fix=fix))
-    file = baselines.place_of(run.directory, baseline)
+    file = baselines.place_of(run, baseline)
     saved = saved_for(run.benchmark, file)
     asked = expand(run.benchmark, saved)
     outcomes = tuple(ask(name, run.benchmark.gates[name], arm, run, saved) for name, arm in asked)

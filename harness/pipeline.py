@@ -6,6 +6,7 @@ Every stage skips what is stored already, so that a killed run goes on where it 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import platform
 import shlex
@@ -19,20 +20,20 @@ from pathlib import Path
 
 import msgspec
 
-from harness import hygiene, paths, records, taskset
+from harness import hygiene, paths, records, stats, taskset
 from harness.errors import DataError, HarnessError, Incomplete, Problem, capped
 from harness.estimate import RunEstimate, forecast
 from harness.hygiene import Finding
-from harness.models.base import Missing
+from harness.models.base import Completion, Missing
 from harness.prices import Price, token_price
-from harness.reading import Result, decide, latest, read
+from harness.reading import Result, board_of, decide, latest, read
 from harness.records import Fit, Frozen, Manifest, Score, Trial
 from harness.references import is_tuned
 from harness.runner import plan, run
 from harness.scorers.base import Mark
 from harness.spec import Benchmark, Located
 from harness.store import Log, RunDirectory, flushing, write_whole
-from harness.taskset import SplitName, TaskSet
+from harness.taskset import SPLITS, SplitName, TaskSet
 from harness.techniques import FewShot, FineTune, Rag
 from harness.techniques.base import Recipe, Solver
 from harness.tuners.base import Progress
@@ -46,8 +47,9 @@ def quiet(progress: Progress) -> None:
 
 
 def directory_of(located: Located, tasks: TaskSet) -> RunDirectory:
-    """The run directory of a benchmark and its data: the same question finds the same directory, whatever the day."""
-    key = taskset.digest([located.digest, tasks.digest, records.SCHEMA])[:8]
+    """The run directory of a benchmark with its rows and documents: the same question finds the same one on any day."""
+    texts = [hashlib.sha256(_path(located, f).read_bytes()).hexdigest() for f in document_files(located.benchmark)]
+    key = taskset.digest([located.digest, tasks.digest, texts, records.SCHEMA])[:8]
     parent = located.project / "reports" / located.name
     found = sorted(parent.glob(f"*-{key}"))
     return RunDirectory(found[0] if found else parent / f"{datetime.now(UTC):%Y-%m-%d}-{key}")
@@ -283,6 +285,25 @@ class Stages:
                     log.append(Score(t.arm, t.example, metric, m.value, t.repeat, m.label, m.reason, m.usage))
                 log.flush()
 
+        await self._agree()
+
+    async def _agree(self) -> None:
+        """How far a second labelling pass agrees with the first, by the primary metric: the consistency ceiling.
+
+        `second_pass.jsonl` beside the rows holds an id and the target's columns, labelled from the guide alone.
+        """
+        second = paths.locate(self.benchmark.task.data, self.located.folder, self.located.project) / "second_pass.jsonl"
+        if not second.is_file() or self.directory.file("agreement.json").exists():
+            return
+        first = {e.id: e for s in SPLITS for e in self.tasks.split(s)}
+        again = taskset.targets(self.benchmark.task, second)
+        scorer = await self.bench.primary()
+        pairs = [(first[id], Completion(self.bench.answer.write(t))) for id, t in again.items() if id in first]
+        values = [m.value for m in await scorer.score(pairs) if m.value is not None]
+        if values:
+            bar = stats.bar(values)
+            self.directory.save("agreement.json", {"n": bar.n, "mean": bar.mean, "low": bar.low, "high": bar.high})
+
     def _scorers(self) -> dict[str, str]:
         """The digest of each metric's scorer, so that scores of another version are never compared with these."""
         return self.directory.load("scorers.json", dict[str, str]) or {}
@@ -299,7 +320,8 @@ class Stages:
         trials = latest(self.directory.read_trials())
         missing = sum(t.missing is not None for t in trials)
         self.directory.save("prices.json", self._prices(trials))
-        decided = decide(self.directory, self.benchmark, frozen)
+        board = board_of(self.directory, self.benchmark)
+        decided = decide(board, self.benchmark, frozen)
         self.directory.save("verdict.json", decided)
         manifest = Manifest(
             benchmark=self.located.name,
@@ -329,7 +351,7 @@ class Stages:
                     fix="run the same command again: only what is missing is asked",
                 )
             )
-        report.write(self.directory, self.benchmark, decided, manifest)
+        report.write(self.directory, self.benchmark, decided, manifest, board)
         self.directory.save("manifest.json", manifest)
 
 

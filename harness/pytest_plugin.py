@@ -212,6 +212,8 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, tuple
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What neither passed nor failed, sentence by sentence; and the page of a GitHub workflow step."""
+    if hasattr(terminalreporter.config, "workerinput"):  # a worker of xdist; its controller hears of all
+        return
     reports: list[Any] = [r for found in terminalreporter.stats.values() for r in found]
     said: list[dict[str, Any]] = [o for r in reports for o in getattr(r, "harness_gates", [])]
     open_ones = [o for o in said if o["status"] == "inconclusive" or (o["status"] == "fail" and o.get("severity"))]

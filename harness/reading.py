@@ -41,8 +41,8 @@ def latest(trials: Iterable[Trial]) -> list[Trial]:
     return list(found.values())
 
 
-def decide(directory: RunDirectory, benchmark: Benchmark, frozen: Frozen) -> verdict.Verdict:
-    """The verdict of a stored run."""
+def decide(board: compare.Board, benchmark: Benchmark, frozen: Frozen) -> verdict.Verdict:
+    """The verdict on a stored run's scores, by the rules of its benchmark."""
     primary = benchmark.primary
     rules = verdict.Rules(
         primary=primary,
@@ -52,7 +52,7 @@ def decide(directory: RunDirectory, benchmark: Benchmark, frozen: Frozen) -> ver
         max_missing=benchmark.verdict.max_missing,
         guardrails={n: m.margin for n, m in benchmark.metrics.items() if m.guardrail and n != primary},
     )
-    return verdict.decide(board_of(directory, benchmark), frozen, rules)
+    return verdict.decide(board, frozen, rules)
 
 
 def board_of(directory: RunDirectory, benchmark: Benchmark) -> compare.Board:
@@ -126,9 +126,10 @@ def rewrite(directory: RunDirectory) -> Result:
     result, benchmark, frozen = read(directory), benchmark_of(directory), directory.frozen()
     if frozen is None:
         raise DataError(Problem("the run was never frozen", where=str(directory.path), fix="run it again"))
-    decided = decide(directory, benchmark, frozen)
+    board = board_of(directory, benchmark)
+    decided = decide(board, benchmark, frozen)
     directory.save("verdict.json", decided)
-    report.write(directory, benchmark, decided, result.manifest)
+    report.write(directory, benchmark, decided, result.manifest, board)
     return Result(directory, result.manifest, decided, False)
 
 
@@ -170,5 +171,6 @@ def changes(before: RunDirectory, after: RunDirectory) -> list[Change]:
                 continue
             d = two.oriented(arm, metric)[order] - one.oriented(arm, metric)
             made = stats.decide_difference(d, one.clusters, binary=one.binary[metric] and two.binary[metric])
-            found.append(Change(arm, metric, *means, compare.comparison(one, metric, arm, arm, d, made)))
+            moved = compare.comparison(one, metric, arm, arm, d, made)
+            found.append(Change(arm, metric, means[0], means[1], moved))
     return found

@@ -161,6 +161,24 @@ def load(
     )  # fmt: skip
 
 
+def targets(task: Task, file: Path) -> dict[str, str | tuple[str, ...]]:
+    """The targets of a file by id: a second labelling of rows that have an input elsewhere.
+
+    Raises:
+        DataError: every mistake, with its line.
+    """
+    reader = _Reader(task, task.answer.labels)
+    found: dict[str, str | tuple[str, ...]] = {}
+    for row in rows.read(file):
+        if isinstance(row, Problem):
+            reader.problems.append(row)
+        elif (target := reader.target(row.data, f"{shown(file)}:{row.line}")) is not None:
+            found[text(row.data.get(task.id))] = target
+    if reader.problems:
+        raise DataError(capped(reader.problems))
+    return found
+
+
 def documents(file: Path) -> tuple[Document, ...]:
     """The documents of a file with the columns id, title (may be missing) and text.
 
@@ -259,7 +277,7 @@ class _Reader:
         shown_input = self._rendered(self._task.input, "input", input, data, where)
         if shown_input is not None and not "".join(input.values()).strip():
             problems.append(Problem("the input is empty", where, fix="fill the row or remove it"))
-        target = self._target(data, where)
+        target = self.target(data, where)
         cluster = text(data.get(self._task.cluster)).strip() if self._task.cluster else ""
         if self._task.cluster and not cluster:
             self._clusterless[split].append(where)
@@ -306,7 +324,8 @@ class _Reader:
                 self.problems.append(Problem(error.problems[0].what, where, f"task.{name}"))
             return None
 
-    def _target(self, data: Mapping[str, Any], where: str) -> str | tuple[str, ...] | None:
+    def target(self, data: Mapping[str, Any], where: str) -> str | tuple[str, ...] | None:
+        """A row's target, or None with the mistake noted."""
         names = template.columns(self._task.target)
         value = data.get(self._lone) if self._lone else None
         target: str | tuple[str, ...] | None

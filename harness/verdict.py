@@ -84,6 +84,8 @@ def decide(board: Board, frozen: Frozen, rules: Rules) -> Verdict:
             min_effect=rules.min_effect, alpha=rules.alpha, max_missing=rules.max_missing,
         )  # fmt: skip
         made, others = all_made[0], all_made[1:]
+    if made.n_pairs == 0:
+        return _nothing_to_compare(board, frozen, rules, "no pair of answers: all of them are missing")
     guards = tuple(
         _guardrail(board, metric, margin, candidate, made.baseline, rules)
         for metric, margin in rules.guardrails.items()
@@ -165,7 +167,7 @@ def _guardrail(board: Board, metric: str, margin: float, candidate: str, baselin
 
 
 def _settle(made: Comparison, rules: Rules) -> Settle | None:
-    if made.n_pairs < 2:
+    if made.n_pairs < 5:  # fewer cannot say how much examples vary
         return None
     difference = stats.Difference(
         n=made.n_pairs, mean=made.delta, low=made.low, high=made.high, p=made.p, method=made.method, answer=made.answer,
@@ -213,8 +215,9 @@ def _would_change(answer: stats.Answer, made: Comparison, settle: Settle | None,
     return tuple(lines)
 
 
-def _nothing_to_compare(board: Board, frozen: Frozen, rules: Rules) -> Verdict:
-    what = "no fine-tuned arm" if not [c for c in frozen.candidates if c in board.arms] else "no arm to hold it against"
+def _nothing_to_compare(board: Board, frozen: Frozen, rules: Rules, what: str = "") -> Verdict:
+    tuned = [c for c in frozen.candidates if c in board.arms]
+    what = what or ("no arm to hold it against" if tuned else "no fine-tuned arm")
     best = max(board.arms, key=lambda a: cell(board, a, rules.primary).mean, default=None)
     return Verdict(
         beat="inconclusive",

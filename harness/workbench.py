@@ -176,10 +176,9 @@ class Workbench:
         model = self.benchmark.model
         if isinstance(model, ModelSpec) and model.id == reference:
             return model
-        if isinstance(model, ModelSpec) and reference.startswith(("openai/", "azure/")):
-            if model.id.partition("/")[0] == reference.partition("/")[0]:
-                own = {"usd_per_mtok": None, "retires": None, "context": None}
-                return model.model_copy(update={"id": reference, **own})
+        api = reference.partition("/")[0]
+        if isinstance(model, ModelSpec) and api in ("openai", "azure") and model.id.startswith(f"{api}/"):
+            return model.model_copy(update={"id": reference, "usd_per_mtok": None, "retires": None, "context": None})
         return ModelSpec(id=reference)
 
     def is_hosted(self, reference: str) -> bool:

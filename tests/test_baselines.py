@@ -168,9 +168,15 @@ def test_a_file_or_a_folder_may_be_named_in_its_place(tmp_path: Path):
 
 def test_rows_in_another_order_are_the_same_examples(folder: Path):
     before = FinishedRun.read(directory_of(folder))
+    ids, outputs, digest = before.board.ids, before.outputs("tuned"), before.test_digest
     rows = json.loads(directory_of(folder).file("examples.json").read_text())
     directory_of(folder).file("examples.json").write_text(json.dumps(rows[::-1]))
     after = FinishedRun.read(directory_of(folder))
-    assert after.board.ids == before.board.ids[::-1]
-    assert after.test_digest == before.test_digest
-    assert after.outputs("tuned") == before.outputs("tuned")[::-1]
+    assert after.board.ids == ids[::-1]
+    assert after.test_digest == digest
+    assert after.outputs("tuned") == outputs[::-1]
+
+
+def test_a_run_that_was_moved_keeps_its_baseline(folder: Path):
+    run = FinishedRun.read(RunDirectory(Path(shutil.move(directory_of(folder).path, folder / "reports" / "example"))))
+    assert baselines.place_of(run) == file_of(folder)

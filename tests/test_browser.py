@@ -121,8 +121,8 @@ def test_filters(browser: Browser, page: Path) -> None:
     browser.ask("document.querySelectorAll('.kinds button')[1].click()")
     shown = browser.ask("[...document.querySelectorAll('#list .tag')].map(t => t.textContent.split(' ')[0])")
     assert shown == ["worse"] * tally["broken"]
-    browser.ask("""(() => { document.querySelectorAll('.kinds button')[0].click(); const f = document.querySelector('#find');
-      f.value = 'CHOWDER'; f.dispatchEvent(new Event('input')); })()""")
+    browser.ask("""(() => { document.querySelectorAll('.kinds button')[0].click();
+      const f = document.querySelector('#find'); f.value = 'CHOWDER'; f.dispatchEvent(new Event('input')); })()""")
     titles = browser.ask("[...document.querySelectorAll('#list .title')].map(t => t.textContent)")
     assert titles == ["New England Clam Chowder"]
     browser.ask("""(() => { const s = document.querySelector('#arm-right'); s.value = 'prompt';

@@ -138,7 +138,7 @@ def test_a_test_row_in_train_stops_the_run_before_anything_is_asked(project: Pat
     row = json.loads((project / "data" / "test.jsonl").read_text().splitlines()[0]) | {"id": "copy"}
     with (project / "data" / "train.jsonl").open("a") as file:
         file.write(json.dumps(row) + "\n")
-    with pytest.raises(DataError, match="copy|r10"):
+    with pytest.raises(DataError, match=r"copy|r10"):
         run(project)
     assert not (project / "reports").exists()
 
@@ -216,3 +216,19 @@ def _copy(source: Path, target: Path) -> None:
     target.mkdir()
     for file in source.iterdir():
         (target / file.name).write_bytes(file.read_bytes())
+
+
+def test_ctrl_c_ends_within_two_seconds_and_says_how_to_go_on(project: Path) -> None:
+    fake = (project / "fake.py").read_text()
+    body = "def _lines(request):\n    import time\n    time.sleep(0.05)\n    open('calls.log', 'a').write('.')"
+    (project / "fake.py").write_text(fake.replace("def _lines(request):", body))
+    command = [sys.executable, "-m", "harness.cli", "run", "bench.yaml"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    process = subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (project / "calls.log").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in said
+    assert "Traceback" not in said

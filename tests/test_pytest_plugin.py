@@ -1,10 +1,11 @@
-"""The pytest plugin in sessions of its own: items, options, fixture, JUnit, xdist, and nothing for who does not use it."""
+"""The pytest plugin in sessions of its own: items, options, fixture, JUnit, xdist; nothing for who does not use it."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -29,12 +30,14 @@ def session(blessed: Path, pytester: pytest.Pytester, monkeypatch: pytest.Monkey
     """A pytest session in a copy of the project."""
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # other plugins of the environment take seconds to import
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p harness -p xdist -p no:cacheprovider")
     shutil.copytree(blessed, pytester.path, dirs_exist_ok=True)
     return pytester
 
 
 def test_one_item_a_gate_named_by_file_arm_and_gate(session: pytest.Pytester):
-    found = session.runpytest("-p", "no:cacheprovider", "--collect-only", "-q", "bench.yaml")
+    found = session.runpytest("--collect-only", "-q", "bench.yaml")
     found.stdout.fnmatch_lines_random([
         "bench.yaml::tuned::worth_it", "bench.yaml::prompt::regression", "bench.yaml::tuned::regression",
         "bench.yaml::tuned::floor",
@@ -196,6 +199,8 @@ def test_a_session_without_benchmarks_imports_nothing(session: pytest.Pytester):
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.strip() == "[] ['harness', 'harness.pytest_plugin']"
+    (found,) = metadata.entry_points(group="pytest11", name="harness")
+    assert found.value == "harness.pytest_plugin"
     (session.path / "test_plain.py").write_text(
         "import sys\ndef test_it(pytestconfig):\n"
         "    assert pytestconfig.pluginmanager.hasplugin('harness')\n"

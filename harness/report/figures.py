@@ -22,31 +22,29 @@ UNKNOWN = "unknown"
 
 
 def places(half: float) -> int:
-    """Decimals that an interval of this half-width supports: two significant digits of the half-width, at most 3."""
-    if not isfinite(half) or half <= 0:
-        return 1
-    return min(max(1 - floor(log10(half)), 0), 3)
+    """Decimals of a score in points: one, or none where the interval reaches 20 points either way."""
+    return 0 if isfinite(half) and half >= 20 else 1
 
 
 def score(mean: float, low: float = 0.0, high: float = 0.0) -> str:
     """A score in points of 100."""
-    return f"{100 * mean:.{min(places(50 * (high - low)), 1)}f}"
+    return f"{100 * mean:.{places(50 * (high - low))}f}"
 
 
 def score_interval(low: float, high: float) -> str:
     """An interval of a score, in points of 100."""
-    n = min(places(50 * (high - low)), 1)
+    n = places(50 * (high - low))
     return f"{100 * low:.{n}f} to {100 * high:.{n}f}"
 
 
 def points(value: float, low: float, high: float) -> str:
     """A difference in points, with its sign."""
-    return _signed(100 * value, min(places(50 * (high - low)), 1))
+    return _signed(100 * value, places(50 * (high - low)))
 
 
 def points_interval(low: float, high: float) -> str:
     """An interval of a difference, in points."""
-    n = min(places(50 * (high - low)), 1)
+    n = places(50 * (high - low))
     return f"{_signed(100 * low, n)} to {_signed(100 * high, n)}"
 
 

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from harness import __version__
 from harness.report import charts, figures, payload
 from harness.report.money import Worth
-from harness.report.text import defused, script_json, visible
+from harness.report.text import defused, one_line, script_json
 from harness.report.view import View
 
 SCRIPTS = ("whatif.js", "page.js")
@@ -105,7 +105,7 @@ def _environment() -> Environment:
     )
     filters: dict[str, Any] = {
         "usd": figures.usd, "count": figures.count, "seconds": figures.seconds, "months": figures.months,
-        "visible": visible, "code": _code,
+        "brief": _brief, "code": _code,
     }  # fmt: skip
     cast("dict[str, Any]", made.filters).update(filters)
     shared: dict[str, Any] = {"figures": figures, "icons": ICONS, "per_thousand": _per_thousand}
@@ -115,6 +115,10 @@ def _environment() -> Environment:
 
 def _per_thousand(usd: float | None) -> str:
     return figures.usd(None if usd is None else 1000 * usd)
+
+
+def _brief(text: str) -> str:
+    return one_line(text, 300)
 
 
 def _code(text: str) -> Markup:

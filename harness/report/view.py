@@ -197,7 +197,8 @@ def _money_facts(stored: Stored, worth: Worth) -> list[Fact]:
         day = figures.day_after(stored.day, paid.months)
         late = figures.months(paid.high)
         text = f"{figures.months(paid.low)} to {late}" if paid.low != paid.high else ""
-        lasts = f"it lives {figures.months(terms.months)} ({worth.life.ends})"
+        late = "too late: " if terms.months < paid.months < float("inf") else ""
+        lasts = f"{late}it lives {figures.months(terms.months)} ({worth.life.ends})"
         never = "each task costs more" if worth.saved.mean <= 0 else "the saving does not cover the hosting"
         note = (
             (f"on {day}; " if day else f"{never}; " if paid.months == float("inf") else "")

@@ -42,7 +42,7 @@ def missing() -> str:
     mark = home() / READY
     if not mark.exists():
         return f"AutoTrain is not installed in {home()}: `{BUILD}` does it (3 GB, some minutes)"
-    if mark.read_text("utf-8") != _digest():
+    if mark.read_text("utf-8") != digest():
         return f"AutoTrain in {home()} was installed for another version of this package: `{BUILD}` mends it"
     return ""
 
@@ -81,7 +81,7 @@ def build() -> Path:
     _run([*pip, "install", "-c", str(files("harness.tuners").joinpath("autotrain.txt")), *REQUIREMENTS])
     _run([*pip, "uninstall", "--yes", *UNWANTED])
     _run([str(program()), "--version"])
-    (folder / READY).write_text(_digest(), "utf-8")
+    (folder / READY).write_text(digest(), "utf-8")
     return folder
 
 
@@ -89,7 +89,8 @@ def _bin() -> Path:
     return home() / ("Scripts" if os.name == "nt" else "bin")
 
 
-def _digest() -> str:
+def digest() -> str:
+    """What the environment was built from: the mark of a finished build holds it."""
     text = files("harness.tuners").joinpath("autotrain.txt").read_bytes() + repr((REQUIREMENTS, UNWANTED)).encode()
     return hashlib.sha256(text).hexdigest()
 

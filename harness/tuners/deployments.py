@@ -135,9 +135,11 @@ async def _delete(file: Path, known: Deployment, pace: Pace) -> str:
 
 async def _provisioned(control: Control, wanted: Deployment, pace: Pace) -> None:
     """Wait for provisioningState Succeeded; an unknown state is waited through."""
-    pause = pace.first
+    pause, started = pace.first, time.monotonic()
     while True:
         known = await _call(control, "GET", wanted, pace)
+        if known.status == 404 and time.monotonic() - started > pace.patience:
+            raise TuneError(Problem(f"the Azure deployment {wanted.name} is gone while it was made", where=wanted.arm))
         properties = known.body.get("properties") or {}
         state = str(properties.get("provisioningState", ""))
         if state == "Succeeded":
@@ -154,7 +156,7 @@ async def _call(control: Control, method: str, wanted: Deployment, pace: Pace) -
     started, pause = time.monotonic(), pace.first
     while True:
         reply = await control.send(method, wanted.path, wanted.body if method == "PUT" else None)
-        if reply.status < 300 or (reply.status == 404 and method in ("GET", "DELETE")):
+        if 200 <= reply.status < 300 or (reply.status == 404 and method in ("GET", "DELETE")):
             return reply
         problem, passes = _refusal(reply, method, wanted)
         wait = max(reply.after or 0.0, pause)

@@ -22,7 +22,8 @@ from harness.tuners.base import Progress, Tuned, TuneJob, Tuner
 from harness.tuners.training_file import count_tokens, read
 from harness.tuners.trl import TrlTuner
 from harness.tuners.trl_speed import Speed
-from tests import tiny
+from tests import tiny, tuning
+from tests.tuning_server import Thread, TuningServer
 
 
 @dataclass
@@ -57,7 +58,20 @@ def trl(folder: Path) -> Iterator[Bench]:
     yield Bench(lambda: TrlTuner(lambda _: base, merge, Speed(folder / "speed.json"), threads=1), job)
 
 
-TUNERS: dict[str, Callable[[Path], AbstractContextManager[Bench]]] = {"trl": trl}
+@contextmanager
+def hosted(folder: Path, style: str) -> Iterator[Bench]:
+    server = TuningServer(style=style, not_yet=3)
+    with Thread(server), pytest.MonkeyPatch.context() as patch:
+        tuning.settings(patch, server)
+        yield Bench(lambda: tuning.tuner(server), lambda name: tuning.job(folder, server, name))
+
+
+TUNERS: dict[str, Callable[[Path], AbstractContextManager[Bench]]] = {
+    "trl": trl,
+    "openai": lambda folder: hosted(folder, "openai"),
+    "azure": lambda folder: hosted(folder, "azure_v1"),
+    "azure_classic": lambda folder: hosted(folder, "azure_classic"),
+}
 
 
 @pytest.fixture(scope="module", params=TUNERS)
