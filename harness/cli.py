@@ -193,15 +193,17 @@ def main() -> None:
     """The entry point: what goes wrong is told to people, with an exit code and without a traceback."""
     from harness.errors import HarnessError
 
+    stopped = "stopped; what is finished is stored, and the same command goes on from there"
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)  # the exit code of `typer.Exit`, 130 after Ctrl-C, else None
+        if code == 130:
+            typer.echo(stopped, err=True)
+        sys.exit(code if isinstance(code, int) else 0)
     except HarnessError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
-    except typer.Exit as exit:
-        sys.exit(exit.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("stopped; what is finished is stored, and the same command goes on from there", err=True)
+        typer.echo(stopped, err=True)
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)

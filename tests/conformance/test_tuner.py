@@ -8,6 +8,7 @@ that is how a killed process comes back.
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -18,11 +19,13 @@ import pytest
 
 from harness.errors import TuneError
 from harness.models.weights import convert
+from harness.tuners import autotrain_env
+from harness.tuners.autotrain import AutoTrainTuner
 from harness.tuners.base import Progress, Tuned, TuneJob, Tuner
 from harness.tuners.training_file import count_tokens, read
 from harness.tuners.trl import TrlTuner
 from harness.tuners.trl_speed import Speed
-from tests import tiny, tuning
+from tests import autotrain_replay, tiny, tuning
 from tests.tuning_server import Thread, TuningServer
 
 
@@ -66,8 +69,30 @@ def hosted(folder: Path, style: str) -> Iterator[Bench]:
         yield Bench(lambda: tuning.tuner(server), lambda name: tuning.job(folder, server, name))
 
 
+@contextmanager
+def autotrain(folder: Path) -> Iterator[Bench]:
+    """On a recorded layout; the real one trains in `tests/test_autotrain.py`."""
+    base = tiny.model(folder / "base")
+    home = autotrain_replay.environment(folder / "venv", base)
+
+    def job(name: str) -> TuneJob:
+        workdir = folder / name
+        workdir.mkdir()
+        (home / "mode").write_text("slow" if name == "cancel" else "works")
+        rows = tiny.chats(workdir / "train.jsonl", 12)
+        return TuneJob(f"{name:0<16}", "local/tiny", rows, None, {"epochs": 2, "batch_size": 4}, 7, "test", workdir)
+
+    def merge(base: Path, adapter: Path, out: Path) -> None:
+        shutil.copytree(adapter, out)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(autotrain_env.SETTING, str(home))
+        yield Bench(lambda: AutoTrainTuner(lambda _: base, merge, Speed(folder / "speed.json"), threads=1), job)
+
+
 TUNERS: dict[str, Callable[[Path], AbstractContextManager[Bench]]] = {
     "trl": trl,
+    "autotrain": autotrain,
     "openai": lambda folder: hosted(folder, "openai"),
     "azure": lambda folder: hosted(folder, "azure_v1"),
     "azure_classic": lambda folder: hosted(folder, "azure_classic"),
