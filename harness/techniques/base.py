@@ -223,12 +223,13 @@ class Chosen:
 def rungs(candidates: int, rows: int) -> list[tuple[int, int]]:
     """Successive halving's plan: (candidates alive, dev rows) a rung; the last rung holds at most two, on all rows.
 
-    Jamieson and Talwalkar 2016, with halves: six candidates on 60 rows are 6 on 15, 3 on 30, 2 on 60.
+    Jamieson and Talwalkar 2016; half of the candidates stay a rung, on four times the rows, because only the hopeless
+    are to go early: four candidates on 64 rows are 4 on 16, 2 on 64.
     """
     alive = [max(candidates, 1)]
     while alive[-1] > 2:
         alive.append((alive[-1] + 1) // 2)
-    return [(n, max(min(rows, 8), rows >> (len(alive) - 1 - i))) for i, n in enumerate(alive)]
+    return [(n, max(min(rows, 8), rows >> 2 * (len(alive) - 1 - i))) for i, n in enumerate(alive)]
 
 
 async def choose(
