@@ -127,8 +127,11 @@ def sentence(answer: stats.Answer, made: Comparison, rules: Rules) -> str:
         case "no":
             return f"No: {made.candidate} leads {against} by only {number} of {made.metric}."
         case "inconclusive":
-            direction = "ahead of" if made.delta > 0 else "behind" if made.delta < 0 else "level with"
-            return f"Inconclusive: {made.candidate} is {number} of {made.metric} {direction} {against}: not settled."
+            if points(abs(made.delta)) == points(0):
+                level = f"{made.candidate} is level with {against}"
+                return f"Inconclusive: {level}, {number} of {made.metric}: not settled."
+            side = "ahead of" if made.delta > 0 else "behind"
+            return f"Inconclusive: {made.candidate} is {number} of {made.metric} {side} {against}: not settled."
 
 
 def points(value: float) -> str:

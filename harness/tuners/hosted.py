@@ -41,7 +41,6 @@ SILENT = {
     "learning_rate": "use learning_rate_multiplier",
     "max_length": "rows are refused over the model's limit, not cut",
 }
-ENDED = ("succeeded", "failed", "cancelled")
 
 
 class HostedSpec(EndpointSpec, PricedSpec, Protocol):
@@ -208,14 +207,6 @@ class HostedTuner:
         async with Service(self.endpoint(job), self._pace) as service:
             await hosted_jobs.cancel(service, id)
 
-    async def delete_uploads(self, job: TuneJob) -> None:
-        """Delete the uploaded rows at the provider; the tuned model stays."""
-        state = hosted_files.load(job.workdir)
-        if state is None:
-            return
-        async with Service(self.endpoint(job), self._pace) as service:
-            hosted_files.save(job.workdir, await hosted_jobs.delete_files(service, state))
-
     # Its steps
 
     def _afford(self, job: TuneJob) -> None:
@@ -350,7 +341,9 @@ class HostedTuner:
         pauses, done, total = hosted_jobs.pauses(self._pace), 0, 0
         while True:
             known = await service.ask("asking for the job", lambda c: c.fine_tuning.jobs.retrieve(id))
-            if known.status in ENDED and (known.status != "succeeded" or known.fine_tuned_model):
+            if known.status in ("succeeded", "failed", "cancelled") and (
+                known.status != "succeeded" or known.fine_tuned_model
+            ):
                 return known
             message, loss = "", None
             try:
@@ -368,7 +361,7 @@ class HostedTuner:
 
     async def _tuned(self, service: Service, job: TuneJob, ended: FineTuningJob) -> Tuned:
         """The finished job with all of its checkpoints, the final model last."""
-        info: dict[str, Any] = {"model": ended.fine_tuned_model, "base": ended.model, "suffix": self.suffix(job)}
+        info: dict[str, Any] = {"model": ended.fine_tuned_model, "base": ended.model}
         curve: Curve = ()
         try:
             if ended.result_files:
