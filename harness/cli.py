@@ -41,17 +41,44 @@ def root(
 
 
 @app.command()
-def run(file: File, json: Json = False, allow_outside: Outside = False) -> None:
+def run(
+    file: File,
+    json: Json = False,
+    allow_outside: Outside = False,
+    on_interrupt: Annotated[
+        str, typer.Option(help="What Ctrl-C does with a hosted training job: keep it, or cancel it.")
+    ] = "keep",
+) -> None:
     """Run what is not stored yet, then print the verdict and where the report is."""
     import asyncio
 
     from harness import console, pipeline, specfile
 
+    if on_interrupt not in ("keep", "cancel"):
+        raise typer.BadParameter(f"got {on_interrupt!r}, valid: keep, cancel", param_hint="--on-interrupt")
     located = specfile.read(file, allow_outside=allow_outside)
-    with console.progress(quiet=json) as show:
-        said = None if json else console.print_estimate
-        result = asyncio.run(pipeline.run_benchmark(located, show, said))
+    try:
+        with console.progress(quiet=json) as show:
+            said = None if json else console.print_estimate
+            result = asyncio.run(pipeline.run_benchmark(located, show, said))
+    except KeyboardInterrupt:
+        _interrupted(located.project / ".harness", on_interrupt)
+        raise
     console.print_result(result, json=json)
+
+
+def _interrupted(home: Path, wish: str) -> None:
+    """What Ctrl-C leaves at a provider: kept and said, or cancelled; asked only on a terminal."""
+    import asyncio
+
+    from harness.tuners import leftovers
+
+    left = leftovers.pending(home)
+    if not left:
+        return
+    typer.echo(leftovers.told(left), err=True)
+    if wish == "cancel" or (sys.stdin.isatty() and sys.stderr.isatty() and typer.confirm("Cancel it?", err=True)):
+        asyncio.run(leftovers.cancel(left))
 
 
 @app.command()

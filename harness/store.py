@@ -232,7 +232,7 @@ class RunDirectory:
         path = self.path / name
         try:
             raw = path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         try:
             return msgspec.json.decode(raw, type=type)
