@@ -1,13 +1,13 @@
 """How much faster the embedded model answers than plain `transformers.generate`: short prompts, and shared shots.
 
-    python benchmarks/speed/generation.py [--rows 32] [--rounds 3] [--max-tokens 128]
+    python benchmarks/speed/generation.py [--weights DIR] [--rows 32] [--rounds 3] [--max-tokens 128]
 
 The baseline is what one writes by hand: f32, prompts sorted by length, left-padded, batches of 16, `model.generate`.
 Both run in processes of their own, in turn, `--rounds` times; medians of wall and processor seconds are printed. Only
 train and dev rows are used, the first ones. Every round has other words in front of its prompts, so that the fast
 engine's prefix cache holds nothing of the round before. Wall time is what counts on a quiet machine; on a busy one
-trust the processor seconds. The longer the answers, the larger the ratio: reading a prompt costs both the same,
-writing an answer does not.
+trust the processor seconds. Give a tuned model's directory (a run leaves it under `.harness/tuned`) for answers of the
+length that the task has: the untuned model writes to the limit, which spares the baseline the wait for its longest row.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from harness.models.weights import fetch
 
 NAME = "smollm2-135m-instruct"
 RECIPES = Path(__file__).parents[2] / "datasets" / "recipes"
-SYSTEM = "List the generic ingredient names of the recipe as a JSON list of strings, lower case and singular."
+SYSTEM = """Name the ingredients.
+Answer with a JSON list of strings and nothing else, like ["first", "second"]."""
 Chat = tuple[Message, ...]
 
 BASELINE = """
@@ -117,11 +118,12 @@ def started(command: list[str]) -> subprocess.Popen[str]:
 async def main() -> int:
     """Print the two ratios; exit code 1 when one of them is below 3."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", default=NAME)
     parser.add_argument("--rows", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--max-tokens", type=int, default=128)
     args = parser.parse_args()
-    directory = fetch(NAME)
+    directory = fetch(args.weights)
     tokenizer = Tokenizer(directory)
     command = [sys.executable, "-c", BASELINE, str(directory), str(tokenizer.eos[0])]
     process = await asyncio.to_thread(started, command)
