@@ -168,7 +168,9 @@ class Attachments:
     def _task(self) -> None:
         task = self.benchmark.task
         sound: dict[str, frozenset[str]] = {}
-        for key, text in (("input", task.input), ("target", task.target)):
+        for key, text in (("input", task.input), ("target", task.target), ("key", task.key)):
+            if text is None:
+                continue
             if mistake := template.mistake(text):
                 self._say(("task", key), mistake.what, quoted(text), mistake.valid, mistake.fix)
             elif not template.columns(text):
@@ -176,7 +178,7 @@ class Attachments:
                 self._say(("task", key), f"the {key} template names no column", quoted(text), fix=fix)
             else:
                 sound[key] = template.columns(text)
-        if len(sound) == 2:
+        if {"input", "target"} <= sound.keys():
             old = {key: {task.columns.get(c, c) for c in names} for key, names in sound.items()}
             for column in sorted(old["input"] & old["target"]):
                 what = f"the input shows the target column `{column}`: every arm would only copy it"
@@ -206,6 +208,10 @@ class Attachments:
             for name in sorted(names - available):
                 what = f"the data has no column `{name}`"
                 self._say(("task", key), what, valid=", ".join(sorted(available)), fix=near(name, available))
+        for i, name in enumerate(task.keep):
+            if name not in available:
+                what = f"the data has no column `{name}`"
+                self._say(("task", "keep", i), what, valid=", ".join(sorted(available)), fix=near(name, available))
         for key, default, name in (("id", "id", task.id), ("cluster", "cluster", task.cluster)):
             if name is not None and name != default and name not in available:
                 what = f"the data has no column `{name}`"

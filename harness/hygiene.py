@@ -101,14 +101,15 @@ def flagged_test_ids(findings: Iterable[Finding]) -> frozenset[str]:
 class _Rows:
     """All rows, the test rows last, as they are compared: a test row is held against every row before it.
 
-    Columns whose texts mostly repeat and that are longer than all else (a schema, a manual page that many questions
-    share) are context: they make no two questions alike, but only rows with the same context can be near duplicates.
+    By `task.key`, or by the input. Columns of an input whose texts mostly repeat and that are longer than all else (a
+    schema, a manual page that many questions share) are context: they make no two questions alike, but only rows with
+    the same context can be near duplicates.
     """
 
     def __init__(self, examples: Sequence[Example], tests: int) -> None:
         self.examples = examples
         self.first_test = len(examples) - tests
-        columns = [{c: key(t) for c, t in e.input.items()} for e in examples]
+        columns = [{"": key(e.key)} if e.key else {c: key(t) for c, t in e.input.items()} for e in examples]
         context = _context(columns)
         self.keys = [" ".join(k for k in row.values() if k) for row in columns]
         self.own = [" ".join(k for c, k in row.items() if k and c not in context) for row in columns]
@@ -188,7 +189,7 @@ def _held(tests: Sequence[Example], documents: Sequence[Document]) -> Iterator[F
             assert here is not None, "the longer of the two"
             ids.append(here.id)
             texts.append(key(f"{here.title} {here.text} {after.text if after else ''}"))
-    inputs = [key("\n".join(e.input.values())) for e in tests]
+    inputs = [key(e.key or "\n".join(e.input.values())) for e in tests]
     best: dict[tuple[int, str], tuple[float, str]] = {}
     for i, j, share in similar(inputs, texts, HELD, contained=True):
         target = tests[i].target

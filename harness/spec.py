@@ -112,6 +112,14 @@ class TaskSpec(Spec):
         default="relevant",
         description="The column with the ids of the documents that answer a row, for recall gates; null for none.",
     )
+    key: str | None = Field(
+        default=None,
+        description="Template of the text by which two rows are held to be the same, in checks for duplicates and "
+        'leaks, such as "{{ question }}" where rows share a schema; default: the input.',
+    )
+    keep: tuple[str, ...] = Field(
+        default=(), description="Further columns that scorers see and arms do not, such as the name of a database."
+    )
     columns: dict[str, str] = Field(default={}, description="New column names for old ones: `new: old`.")
     documents: str | None = Field(
         default=None, description="A file with id, title and text, for checks of leakage into what RAG retrieves."

@@ -30,7 +30,8 @@ _WORDS = re.compile(r"[\W_]+")
 class Example(Struct, frozen=True):
     """One task. `input` maps column to text (a list is joined by newlines); `target` is a text or a tuple of texts.
 
-    `relevant` holds the ids of the documents that answer it, where the data says so.
+    `relevant` holds the ids of the documents that answer it, where the data says so; `kept` further columns that only
+    scorers see (`task.keep`); `key` the text by which it is held to be another row's (`task.key`; empty: its input).
     """
 
     id: str
@@ -41,6 +42,8 @@ class Example(Struct, frozen=True):
     tags: tuple[str, ...] = ()
     where: str = ""
     relevant: tuple[str, ...] = ()
+    kept: Mapping[str, str] = {}
+    key: str = ""
 
 
 class Document(Struct, frozen=True):
@@ -119,6 +122,16 @@ class Task(Protocol):
         ...
 
     @property
+    def key(self) -> str | None:
+        """Template of the text by which two rows are the same; None: the input."""
+        ...
+
+    @property
+    def keep(self) -> Sequence[str]:
+        """Columns that scorers see and arms do not."""
+        ...
+
+    @property
     def columns(self) -> Mapping[str, str]:
         """New column names and the old ones."""
         ...
@@ -153,7 +166,9 @@ def load(
         raise DataError(capped(reader.problems))
     split: dict[SplitName, tuple[Example, ...]] = {s: tuple(reader.split[s][: task.limit.get(s)]) for s in SPLITS}
     content = [
-        [e.id, dict(e.input), e.target, e.split, e.cluster, e.tags, *e.relevant] for s in SPLITS for e in split[s]
+        [e.id, dict(e.input), e.target, e.split, e.cluster, e.tags, *e.relevant, *([e.kept] if e.kept else [])]
+        for s in SPLITS
+        for e in split[s]
     ]  # where a row stands is not part of what it is
     return TaskSet(
         train=split["train"], dev=split["dev"], test=split["test"], digest=digest(content),
@@ -223,8 +238,8 @@ class _Reader:
         self.split: dict[SplitName, list[Example]] = {s: [] for s in SPLITS}
         self.problems: list[Problem] = [
             Problem(m.what, "", f"task.{name}", m.got, m.valid, m.fix)
-            for name, t in (("input", task.input), ("target", task.target))
-            if (m := template.mistake(t))
+            for name, t in (("input", task.input), ("target", task.target), ("key", task.key))
+            if t is not None and (m := template.mistake(t))
         ]
         self.notes: list[str] = []
         self._task = task
@@ -274,7 +289,7 @@ class _Reader:
         self._read[split] += 1
         id = self._id(data, split, where, line)
         input = {c: text(data[c]) for c in self._input if data.get(c) is not None}
-        shown_input = self._rendered(self._task.input, "input", input, data, where)
+        shown_input = self._rendered(self._task.input, "input", data, where)
         if shown_input is not None and not "".join(input.values()).strip():
             problems.append(Problem("the input is empty", where, fix="fill the row or remove it"))
         target = self.target(data, where)
@@ -283,13 +298,15 @@ class _Reader:
             self._clusterless[split].append(where)
         tags = _items(data.get("tags"))
         relevant = _items(data.get(self._task.relevant)) if self._task.relevant else ()
-        if len(problems) > before or shown_input is None or target is None:
+        same_by = self._rendered(self._task.key, "key", data, where) if self._task.key else ""
+        if len(problems) > before or shown_input is None or target is None or same_by is None:
             return
         example = Example(
             id=id, input=input, target=target, split=split, cluster=cluster or None,
-            tags=tags, where=where, relevant=relevant,
+            tags=tags, where=where, relevant=relevant, key=same_by,
+            kept={c: text(data[c]) for c in self._task.keep if data.get(c) is not None},
         )  # fmt: skip
-        same = self._inputs.setdefault(key(shown_input), example)
+        same = self._inputs.setdefault(key(same_by or shown_input), example)
         if same.split != split:
             what = f"the row is in two splits: here in {split}, and in {same.split} at {same.where} (id {same.id!r})"
             problems.append(Problem(what, where, fix="remove it from one of them; a test row in train is a leak"))
@@ -309,13 +326,12 @@ class _Reader:
         self._ids.setdefault(id, where)
         return id
 
-    def _rendered(
-        self, written: str, name: str, input: Mapping[str, str], data: Mapping[str, Any], where: str
-    ) -> str | None:
+    def _rendered(self, written: str, name: str, data: Mapping[str, Any], where: str) -> str | None:
+        names = template.columns(written)
         try:
-            return render(written, input)
+            return render(written, {c: text(data[c]) for c in names if data.get(c) is not None})
         except DataError as error:
-            missing = sorted(c for c in template.columns(written) if data.get(c) is None)
+            missing = sorted(c for c in names if data.get(c) is None)
             for column in missing:
                 what = f"`{column}` is null" if column in data else f"the row has no column `{column}`"
                 self.problems.append(Problem(what, where, column, valid=", ".join(map(str, data)),
@@ -326,15 +342,13 @@ class _Reader:
 
     def target(self, data: Mapping[str, Any], where: str) -> str | tuple[str, ...] | None:
         """A row's target, or None with the mistake noted."""
-        names = template.columns(self._task.target)
         value = data.get(self._lone) if self._lone else None
         target: str | tuple[str, ...] | None
         if isinstance(value, list | tuple):
             target = tuple(text(v).strip() for v in value)
             empty = not target or not all(target)
         else:
-            input = {c: text(data[c]) for c in names if data.get(c) is not None}
-            target = self._rendered(self._task.target, "target", input, data, where)
+            target = self._rendered(self._task.target, "target", data, where)
             if target is None:
                 return None
             empty = not target.strip()

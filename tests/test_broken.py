@@ -83,6 +83,8 @@ SPEC: list[tuple[str, str, str, str, str, tuple[str, ...]]] = [
     ("template that does not parse", "{{ title }}", "{{ title }", "6:10", "task.input", ("does not parse",)),
     ("template with an unknown column", "{{ title }}", "{{ titel }}", "6:10", "task.input", ("did you mean `title`?",)),
     ("template without a column", '"{{ items }}"', "items", "7:11", "task.target", ("names no column",)),
+    ("key with an unknown column", "task:\n", 'task:\n  key: "{{ titel }}"\n', "5:8", "task.key", ("`title`?",)),
+    ("kept column that is not there", "task:\n", "task:\n  keep: [titel]\n", "5:10", "task.keep[0]", ("`title`?",)),
     ("template that loops over text", "{{ lines }}", "{% for l in lines %}{{ l }}{% endfor %}", "6:10", "task.input",
      ("single letters",)),
     ("the input shows the target", "{{ lines }}", "{{ items }}", "6:10", "task.input", ("target column `items`",)),

@@ -161,6 +161,24 @@ class TestPlantedLeaks:
         found = find_leaks(tasks(test, train))
         assert [(f.kind, f.ids) for f in found] == [("duplicate", ("leak", "t0"))]
 
+    def test_the_key_decides_where_the_task_has_one(self) -> None:
+        def ask(id: str, question: str, schema: str, split: SplitName) -> Example:
+            return Example(id, {"schema": schema, "question": question}, "select", split, key=question)
+
+        schema = "create table orders (id int, customer text, placed date, total real, paid bool)"
+        train = [ask("t0", "How many orders are paid?", schema, "train")]
+        test = [
+            ask("new", "Which customer has the highest total?", schema, "test"),
+            ask("leak", "how many orders are PAID", "create table elsewhere (id int)", "test"),
+            ask("near", "So how many orders are paid?", schema, "test"),
+        ]
+        found = find_leaks(tasks(test, train))
+        assert [(f.kind, f.ids) for f in found if f.ids[1] == "t0"] == [
+            ("duplicate", ("leak", "t0")), ("near_duplicate", ("near", "t0"))
+        ]  # fmt: skip
+        held = Document("d", "FAQ", "How many orders are paid? That is: select.")
+        assert [f.ids[0] for f in find_leaks(tasks(test[1:2]), [held])] == ["leak"]
+
 
 class TestDocuments:
     INPUT = ("2 cups rolled oats", "1 ripe banana, mashed", "a handful of walnuts", "pinch of salt")

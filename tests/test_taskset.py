@@ -152,6 +152,27 @@ def test_the_digest_is_of_the_content(tmp_path: Path) -> None:
     assert one_file(tmp_path, lines[0], lines[1] | {"title": "x"}).digest != first
 
 
+def test_a_key_decides_which_rows_are_the_same(tmp_path: Path) -> None:
+    a, b = row("a", "fig", split="train", title="Same?"), row("b", "kale", split="test", title="same")
+    write(tmp_path / "data.jsonl", a, b)
+    assert [e.key for e in load(tmp_path, data="data.jsonl").test] == [""]
+    (found,) = problems(tmp_path, data="data.jsonl", key="{{ title }}")
+    assert "the row is in two splits" in found.what
+    other = load(tmp_path, data="data.jsonl", key="{{ title }} {{ split }}")
+    assert [e.key for e in (*other.train, *other.test)] == ["Same? train", "same test"]
+    assert other.digest == load(tmp_path, data="data.jsonl").digest
+    (found, _) = problems(tmp_path, data="data.jsonl", key="{{ titel }}")
+    assert (found.path, found.fix) == ("titel", "did you mean `title`?")
+
+
+def test_kept_columns_go_to_scorers_and_count_as_content(tmp_path: Path) -> None:
+    write(tmp_path / "data.jsonl", row("a", "fig", split="test", db="shop", ordered=True))
+    plain, kept = load(tmp_path, data="data.jsonl"), load(tmp_path, data="data.jsonl", keep=("db", "ordered", "none"))
+    assert kept.test[0].kept == {"db": "shop", "ordered": "true"}
+    assert kept.test[0].input == plain.test[0].input
+    assert kept.digest != plain.digest
+
+
 def test_twenty_are_shown_and_the_rest_counted(tmp_path: Path) -> None:
     write(tmp_path / "data.jsonl", *(row(f"r{i}", f"w{i}", split="test", items="") for i in range(31)))
     found = problems(tmp_path, data="data.jsonl")
