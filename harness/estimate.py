@@ -19,14 +19,17 @@ from harness.models.cached import Cached
 from harness.retrieval import Passage, chunks
 from harness.store import write_whole
 from harness.taskset import TaskSet
-from harness.techniques import FineTune
+from harness.techniques import Classifier, FineTune
 from harness.techniques.base import Recipe, rungs
 from harness.techniques.chat import chat
+from harness.techniques.classifier import NAME as CLASSIFIER
 from harness.workbench import Workbench
 
 START_SECONDS = 25.0  # opening models and the embedder, relevance, the report
 SERVE_SECONDS = 9.0  # merging and opening one checkpoint
 BAND = 1.35
+VECTOR_SECONDS = 0.02  # one short text through the embedder
+REGRESSION_SECONDS = 0.5  # one linear classifier on hundreds of rows
 CHATTY = 1.3  # an untuned model's answer against the labelled one
 
 
@@ -73,6 +76,9 @@ async def forecast(bench: Workbench, tasks: TaskSet, order: Sequence[str], *, me
         start = starts.get(technique.extends or "", Recipe())
         candidates = technique.candidates(start, bench)
         starts[name] = candidates[-1]
+        if isinstance(technique, Classifier):
+            arms.append(_classifying(bench, tasks, name, candidates))
+            continue
         if not technique.uses_model:
             arms.append(ArmEstimate(name, len(tasks.dev), len(tasks.test)))
             continue
@@ -114,6 +120,17 @@ def _asking(
     unpriced = speed is None and bench.is_local(model.name)
     usd = None if unpriced else bench.price(model.name, usage, seconds or 0.0)
     return ArmEstimate(name, dev, test, prompt, shared, answer, seconds, usd)
+
+
+def _classifying(bench: Workbench, tasks: TaskSet, name: str, recipes: Sequence[Recipe]) -> ArmEstimate:
+    """A classifier's vectors (train rows count as training, dev rows are embedded once) and its regressions."""
+    dev = sum(keep * rows for keep, rows in rungs(len(recipes), len(tasks.dev))) if tasks.dev else 0
+    test = len(tasks.test) * bench.benchmark.run.repeats
+    each = VECTOR_SECONDS if any(r.extra["features"] == "embedding" for r in recipes) else 0.0
+    seconds = each * (len(tasks.dev) + len(tasks.test))
+    training = each * len(tasks.train) + REGRESSION_SECONDS * len(recipes)
+    usd, train_usd = (bench.price(CLASSIFIER, Usage(), s) for s in (seconds, training))
+    return ArmEstimate(name, dev, test, seconds=seconds, usd=usd, train_seconds=training, train_usd=train_usd)
 
 
 def _sizes(

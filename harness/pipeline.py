@@ -34,10 +34,10 @@ from harness.scorers.base import Mark
 from harness.spec import Benchmark, Located
 from harness.store import Log, RunDirectory, flushing, write_whole
 from harness.taskset import SPLITS, SplitName, TaskSet
-from harness.techniques import FewShot, FineTune, Rag
+from harness.techniques import Classifier, FewShot, FineTune, Rag, classifier
 from harness.techniques.base import Recipe, Solver
 from harness.tuners.base import Progress
-from harness.workbench import Workbench
+from harness.workbench import Workbench, answer_of
 
 Show = Callable[[Progress], None]
 
@@ -72,11 +72,13 @@ def prepare(located: Located) -> Question:
     """
     benchmark = located.benchmark
     need: list[SplitName] = ["test"]
-    if any(isinstance(t, FewShot | FineTune) for t in benchmark.arms.values()):
+    if any(isinstance(t, Classifier | FewShot | FineTune) for t in benchmark.arms.values()):
         need.append("train")
     tasks = taskset.load(
         benchmark.task, located.folder, located.project, allow_outside=located.allow_outside, need=need
     )
+    if any(isinstance(t, Classifier) for t in benchmark.arms.values()):
+        classifier.check(tasks.train, answer_of(benchmark))
     documents = [d for path in document_files(benchmark) for d in taskset.documents(_path(located, path))]
     findings = hygiene.find_leaks(tasks, documents)
     errors = [f for f in findings if f.severity == "error"]

@@ -10,7 +10,7 @@ from harness import scorers
 from harness.answer import Answer
 from harness.errors import Problem, SpecError, near
 from harness.spec import Benchmark, GateSpec, ModelSpec
-from harness.techniques import FineTune, Rule
+from harness.techniques import Classifier, FineTune
 from harness.techniques.base import Sweep, Technique
 from harness.yamlfile import Source, YamlPath, quoted
 
@@ -86,20 +86,26 @@ class _Check:
                 self._say((*here, "extends"), "an arm cannot extend itself", ", ".join(others))
             elif arm.extends is not None:
                 self._known((*here, "extends"), arm.extends, others, "arm")
-            if arm.extends != name and isinstance(self._benchmark.arms.get(arm.extends or ""), Rule):
+            other = self._benchmark.arms.get(arm.extends or "")
+            if arm.extends != name and other is not None and not other.uses_model:
                 fix = "extend a prompt or few_shot arm"
-                self._say((*here, "extends"), "a rule has no prompt to hand on", fix=fix, got=quoted(arm.extends))
+                what = f"a {other.kind} has no prompt to hand on"
+                self._say((*here, "extends"), what, fix=fix, got=quoted(arm.extends))
             if arm.model == name:
                 self._say((*here, "model"), "an arm cannot answer on its own model", fix="name the arm that tunes it")
             elif arm.model in self._benchmark.arms and not is_tuned(arm.model, dict(self._benchmark.arms)):
                 tuned = [a for a in others if is_tuned(a, dict(self._benchmark.arms))]
                 fix = "" if tuned else "leave `model` out: the base model is the default"
                 self._say((*here, "model"), f"the arm {arm.model!r} tunes no model", ", ".join(tuned), fix)
-            if isinstance(arm, Rule):
+            if not arm.uses_model:
                 for key in ("extends", "model"):
                     if getattr(arm, key) is not None:
-                        what = f"a rule asks no model, so `{key}` means nothing"
+                        what = f"a {arm.kind} asks no model, so `{key}` means nothing"
                         self._say((*here, key), what, fix=f"remove `{key}`")
+            if isinstance(arm, Classifier) and self._benchmark.task.answer.format != "label":
+                what = f"a classifier answers with one of a few labels, not with a {self._benchmark.task.answer.format}"
+                fix = "write `answer: {format: label, labels: [...]}` in the task, or leave the arm out"
+                self._say((*here, "technique"), what, fix=fix)
             if isinstance(arm, FineTune):
                 self._tuner(here, arm)
 

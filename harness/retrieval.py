@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,7 @@ class Embedder:
         self._model: Any = None
         self._lock = threading.Lock()
         self._vectors: dict[str, NDArray[np.float32]] = {}
+        self._seconds: dict[str, float] = {}
 
     @property
     def digest(self) -> str:
@@ -54,13 +56,25 @@ class Embedder:
             if new:
                 if self._model is None:
                     self._model = _sentence_transformer(self._path)
+                started = time.perf_counter()
                 made = self._model.encode(
                     new, batch_size=self._batch, normalize_embeddings=True, show_progress_bar=False
                 )
+                share = (time.perf_counter() - started) / len(new)
+                self._seconds.update(dict.fromkeys(new, share))
                 self._vectors.update(zip(new, np.asarray(made, dtype=np.float32), strict=True))
             if not texts:
                 return np.zeros((0, 0), dtype=np.float32)
             return np.stack([self._vectors[t] for t in texts])
+
+    def seconds(self, texts: Sequence[str]) -> float:
+        """What embedding these texts took, whoever asked for it first: an arm pays for it though another needed it too.
+
+        Raises:
+            KeyError: a text was not embedded yet.
+        """
+        with self._lock:
+            return sum(self._seconds[t] for t in dict.fromkeys(texts))
 
 
 def _sentence_transformer(path: Path) -> Any:

@@ -95,6 +95,7 @@ def draft(
         system=_text(_PROMPTS[guess.format]),
         metrics=METRICS[guess.format].rstrip(),
         rag=_rag(data, where),
+        classifier=_CLASSIFIER if guess.format == "label" else "",
     )
     return text
 
@@ -236,6 +237,8 @@ _PROMPTS: dict[Format, str] = {
     "text": "Answer briefly and exactly.",
 }
 
+_CLASSIFIER = "  classifier: {technique: classifier, C: [1, 10]}    # no language model: the other floor\n"
+
 _TEMPLATE = """\
 # yaml-language-server: $schema=benchmark.schema.json
 # `harness check` says what this will cost; `harness run` answers the question.
@@ -248,7 +251,7 @@ arms:
   prompt: {{technique: prompt, system: [{system}, "Answer as the examples of this task would be answered."]}}
   few_shot: {{technique: few_shot, extends: prompt, k: [3, 6], select: [random, nearest]}}    # a list is tried on dev
 {rag}
-  # rule: {{technique: rule, call: rule.py:answer}}    # a function without a model: the floor to beat
+{classifier}  # rule: {{technique: rule, call: rule.py:answer}}    # a function without a model: the floor to beat
   fine_tuned: {{technique: fine_tune, extends: prompt, tuner: trl, epochs: 3, lora: {{r: 16}}}}
 candidate: fine_tuned
 baseline: auto    # the best arm without fine-tuning, chosen on dev

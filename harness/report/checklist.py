@@ -88,12 +88,25 @@ def _use_case(stored: Stored) -> tuple[Fact, ...]:
             gap = 100 * (top.mean - floor)
             said = f"the prompt is {abs(gap):.0f} points {'above' if gap >= 0 else 'below'} it"
             facts.append(Fact("a rule without a model", _score(stored, rule), said))
+        facts += _classifier(stored, top.mean)
         agreement: Any = stored.extras.get("agreement")
         best = float(agreement["mean"]) if isinstance(agreement, dict) else 1.0
         room = 100 * (best - top.mean) if stored.board.metrics[stored.primary] else 100 * top.mean
         to = "to the agreement of two labelling passes" if best < 1 else "to a perfect score"
         facts.append(Fact("headroom", f"{room:.0f} points", to))
     return tuple(facts)
+
+
+def _classifier(stored: Stored, prompt: float) -> list[Fact]:
+    """The other floor, where answers are labels."""
+    if stored.benchmark.task.answer.format != "label":
+        return []
+    name, arm = "a classifier without a language model", _best(stored, _plain_arms(stored, "classifier"))
+    if arm is None:
+        return [Fact(name, NOT, yaml="arms: {classifier: {technique: classifier, C: [1, 10]}}")]
+    gap = 100 * (prompt - stored.cells[arm, stored.primary].mean)
+    said = f"the prompt is {abs(gap):.0f} points {'above' if gap >= 0 else 'below'} it"
+    return [Fact(name, _score(stored, arm), said)]
 
 
 def _errors(stored: Stored, arm: str) -> tuple[str, str]:

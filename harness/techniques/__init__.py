@@ -6,12 +6,13 @@ from typing import Annotated
 
 from pydantic import Field
 
+from harness.techniques.classifier import Classifier
 from harness.techniques.few_shot import FewShot
 from harness.techniques.fine_tune import FineTune
 from harness.techniques.prompt import Prompt
 from harness.techniques.rag import Rag
 from harness.techniques.rule import Rule
 
-TechniqueSpec = Annotated[Rule | Prompt | FewShot | Rag | FineTune, Field(discriminator="technique")]
+TechniqueSpec = Annotated[Rule | Classifier | Prompt | FewShot | Rag | FineTune, Field(discriminator="technique")]
 
-__all__ = ["FewShot", "FineTune", "Prompt", "Rag", "Rule", "TechniqueSpec"]
+__all__ = ["Classifier", "FewShot", "FineTune", "Prompt", "Rag", "Rule", "TechniqueSpec"]
