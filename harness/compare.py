@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -114,6 +115,20 @@ class Board:
         """Values turned so that more is better."""
         values = self.values[arm, metric]
         return values if self.metrics[metric] else 1.0 - values
+
+    def without(self, ids: AbstractSet[str]) -> Board:
+        """The board of the other examples. `efforts` stay those of all: they are what was paid."""
+        rest = np.array([i not in ids for i in self.ids], dtype=bool)
+        clusters = self.clusters
+        return replace(
+            self,
+            ids=tuple(i for i in self.ids if i not in ids),
+            clusters=None if clusters is None else tuple(c for c, keep in zip(clusters, rest, strict=True) if keep),
+            values={key: column[rest] for key, column in self.values.items()},
+            failed={arm: column[rest] for arm, column in self.failed.items()},
+            usd={arm: column[rest] for arm, column in self.usd.items()},
+            seconds={arm: column[rest] for arm, column in self.seconds.items()},
+        )
 
 
 def board(

@@ -5,6 +5,7 @@ Every stage skips what is stored already, so that a killed run goes on where it 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import os
@@ -12,10 +13,11 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
+from math import inf
 from pathlib import Path
 
 import msgspec
@@ -26,7 +28,7 @@ from harness.estimate import RunEstimate, forecast
 from harness.hygiene import Finding
 from harness.models.base import Completion, Missing
 from harness.prices import Price, token_price
-from harness.reading import Result, board_of, decide, latest, read
+from harness.reading import Result, board_of, decide, latest, read, test_looks
 from harness.records import Fit, Frozen, Manifest, Score, Trial
 from harness.references import is_tuned
 from harness.runner import plan, run
@@ -99,6 +101,13 @@ def document_files(benchmark: Benchmark) -> list[str]:
     """Every document file that an arm retrieves from, as written."""
     named = [t.documents for t in benchmark.arms.values() if isinstance(t, Rag)]
     return list(dict.fromkeys([*named, *([benchmark.task.documents] if benchmark.task.documents else [])]))
+
+
+def embeds(benchmark: Benchmark) -> bool:
+    """Whether an arm or a metric of the benchmark needs the embedder."""
+    near = any(isinstance(t, FewShot) and set(t.select) & {"nearest", "diverse"} for t in benchmark.arms.values())
+    rag = any(isinstance(t, Rag) for t in benchmark.arms.values())
+    return near or rag or any(m.scorer == "semantic_similarity" for m in benchmark.metrics.values())
 
 
 def _path(located: Located, path: str) -> Path:
@@ -177,7 +186,7 @@ class Stages:
         """Write down the question and the test examples, so that the directory can be read on its own; estimate."""
         if not self.directory.file("examples.json").exists():
             write_whole(self.directory.file("benchmark.json"), self.benchmark.model_dump_json(indent=1).encode())
-            self.directory.save("hygiene.json", self.findings)
+            self.directory.save("hygiene.json", (*self.findings, *await self._same_meaning()))
             self.directory.save("examples.json", self.tasks.test)
         await self.bench.settle_engine(self.tasks.dev or self.tasks.train)
         estimate = self.directory.load("estimate.json", RunEstimate)
@@ -185,6 +194,14 @@ class Stages:
             estimate = await forecast(self.bench, self.tasks, ordered(self.benchmark), measure=True)
             self.directory.save("estimate.json", estimate)
         return estimate
+
+    async def _same_meaning(self) -> list[Finding]:
+        """Pairs of the same meaning, for review, where the run opens an embedder anyway."""
+        if not embeds(self.benchmark):
+            return []
+        embedder = await self.bench.embedder()
+        found = await asyncio.to_thread(hygiene.find_leaks, self.tasks, embedder=embedder)
+        return [f for f in found if f.kind == "same_meaning"]
 
     async def fit(self) -> dict[str, Fit]:
         """Fit every arm on train and dev, after those that it builds on. A stored fit is not made again."""
@@ -323,7 +340,8 @@ class Stages:
         missing = sum(t.missing is not None for t in trials)
         self.directory.save("prices.json", self._prices(trials))
         board = board_of(self.directory, self.benchmark)
-        decided = decide(board, self.benchmark, frozen)
+        looks = test_looks(self.directory)
+        decided = decide(self.directory, board, self.benchmark, frozen, looks)
         self.directory.save("verdict.json", decided)
         manifest = Manifest(
             benchmark=self.located.name,
@@ -344,6 +362,7 @@ class Stages:
             },
             estimate={"seconds": estimate.seconds, "usd": estimate.usd},
             actual={"seconds": seconds},
+            test_looks=looks,
             notes=tuple(self.bench.notes),
         )
         if missing > self.benchmark.verdict.max_missing * max(len(trials), 1):
@@ -379,16 +398,11 @@ def ordered(benchmark: Benchmark) -> list[str]:
 
 
 def frozen_choice(benchmark: Benchmark, fits: Mapping[str, Fit]) -> Frozen:
-    """Baseline and candidates, from dev scores and nothing else (ties: the cheaper arm a prompt token)."""
+    """Baseline and candidates, from dev scores and nothing else (ties: the cheaper arm)."""
     tuned = [n for n in benchmark.arms if is_tuned(n, benchmark.arms)]
     plain = [n for n in benchmark.arms if n not in tuned]
     digests = {n: f.digest for n, f in fits.items()}
-
-    def rank(name: str) -> tuple[float, float]:
-        kept = next((t for t in fits[name].trials if t.kept), None)
-        return (-(fits[name].dev_score or 0.0), kept.input_tokens if kept else 0.0)
-
-    candidates = [benchmark.candidate] if benchmark.candidate else sorted(tuned, key=rank)
+    candidates = [benchmark.candidate] if benchmark.candidate else best_on_dev(tuned, fits)
     names = tuple(c for c in candidates if c)
     if benchmark.baseline not in ("auto", "best_of_all"):
         return Frozen(benchmark.baseline, names, "named", "named in the benchmark file", digests)
@@ -397,9 +411,24 @@ def frozen_choice(benchmark: Benchmark, fits: Mapping[str, Fit]) -> Frozen:
         return Frozen(None, names, "best_of_all", "no choice on dev: the candidate must beat every other arm", digests)
     if not scored:
         return Frozen(None, names, "auto", "no arm without fine-tuning", digests)
-    best = min(scored, key=rank)
+    best = best_on_dev(scored, fits)[0]
     because = f"the best mean on dev without fine-tuning: {fits[best].dev_score:.3f}"
     return Frozen(best, names, "auto", because, digests)
+
+
+def best_on_dev(arms: Sequence[str], fits: Mapping[str, Fit]) -> list[str]:
+    """Arms by their dev score, the best first; of equal ones the cheaper, then the one written first.
+
+    Arms on one model are cheaper by prompt tokens, which have no noise; arms on several by what a dev row cost.
+    """
+    several = len({fits[n].model for n in arms} - {"none"}) > 1
+
+    def rank(name: str) -> tuple[float, float, float]:
+        kept = next((t for t in fits[name].trials if t.kept), None)
+        usd = 0.0 if kept is None or not several else inf if kept.usd is None else kept.usd / max(kept.n, 1)
+        return (-round(fits[name].dev_score or 0.0, 12), usd, kept.input_tokens if kept else 0.0)
+
+    return sorted(arms, key=rank)
 
 
 def versions() -> dict[str, str]:

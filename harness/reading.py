@@ -14,13 +14,14 @@ import numpy as np
 
 from harness import compare, stats, verdict
 from harness.errors import DataError, Problem
+from harness.hygiene import Finding, flagged_test_ids
 from harness.models.base import Struct, Usage
 from harness.paths import project_of
 from harness.prices import Price, cost
-from harness.records import Frozen, Manifest, Trial
+from harness.records import Frozen, Manifest, SeedRuns, Trial
 from harness.spec import Benchmark
 from harness.store import RunDirectory
-from harness.taskset import Example
+from harness.taskset import Example, digest
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,27 @@ class Result:
 
 
 def latest(trials: Iterable[Trial]) -> list[Trial]:
-    """The last trial of each key: an outage that was answered later is replaced."""
-    found: dict[tuple[str, str, int], Trial] = {}
+    """One trial of each key, whatever their order: an outage that was answered at another start is replaced.
+
+    Two answers to the same trial both stay, for `compare.board` to refuse: which one counts is not ours to choose.
+    """
+    found: dict[tuple[str, str, int], list[Trial]] = {}
     for trial in trials:
-        found[trial.key] = trial
-    return list(found.values())
+        known = found.setdefault(trial.key, [])
+        if trial.missing is None:
+            known[:] = [t for t in known if t.missing is None]
+            known.append(trial)
+        elif not known:
+            known.append(trial)
+    return [trial for known in found.values() for trial in known]
 
 
-def decide(board: compare.Board, benchmark: Benchmark, frozen: Frozen) -> verdict.Verdict:
+def decide(
+    directory: RunDirectory, board: compare.Board, benchmark: Benchmark, frozen: Frozen, test_looks: int = 1
+) -> verdict.Verdict:
     """The verdict on a stored run's scores, by the rules of its benchmark."""
     primary = benchmark.primary
+    findings = directory.load("hygiene.json", tuple[Finding, ...]) or ()
     rules = verdict.Rules(
         primary=primary,
         min_effect=benchmark.verdict.min_effect,
@@ -51,8 +63,10 @@ def decide(board: compare.Board, benchmark: Benchmark, frozen: Frozen) -> verdic
         alpha=benchmark.verdict.alpha,
         max_missing=benchmark.verdict.max_missing,
         guardrails={n: m.margin for n, m in benchmark.metrics.items() if m.guardrail and n != primary},
+        labelling_usd=benchmark.economics.labelling_usd_per_row,
     )
-    return verdict.decide(board, frozen, rules)
+    seeds = {a: found for a in benchmark.arms if (found := directory.load(f"seeds/{a}.json", SeedRuns)) is not None}
+    return verdict.decide(board, frozen, rules, flagged=flagged_test_ids(findings), seeds=seeds, test_looks=test_looks)
 
 
 def board_of(directory: RunDirectory, benchmark: Benchmark) -> compare.Board:
@@ -75,6 +89,31 @@ def board_of(directory: RunDirectory, benchmark: Benchmark) -> compare.Board:
         directory.read_scores(),
         price,
     )
+
+
+def test_looks(directory: RunDirectory) -> int:
+    """How many different configurations were asked these test rows so far, this run's own among them.
+
+    Counted over all runs of the project that lie beside this one, of whatever benchmark: the same rows (whatever their
+    order) with another frozen set of arms are another look. A run whose test was never begun is none.
+    """
+    own = _test_digest(directory)
+    looks = {_configuration(directory)}
+    for file in directory.path.parent.parent.glob("*/*/frozen.json"):
+        other = RunDirectory(file.parent)
+        if other.trials.exists() and other.trials.stat().st_size and _test_digest(other) == own:
+            looks.add(_configuration(other))
+    return len(looks)
+
+
+def _test_digest(directory: RunDirectory) -> str:
+    examples = directory.load("examples.json", tuple[Example, ...]) or ()
+    return digest(sorted([e.id, dict(e.input), e.target] for e in examples))
+
+
+def _configuration(directory: RunDirectory) -> str:
+    frozen = directory.frozen()
+    return digest(frozen.digests if frozen else {})
 
 
 def higher_is_better(scorer: str) -> bool:
@@ -127,7 +166,7 @@ def rewrite(directory: RunDirectory) -> Result:
     if frozen is None:
         raise DataError(Problem("the run was never frozen", where=str(directory.path), fix="run it again"))
     board = board_of(directory, benchmark)
-    decided = decide(board, benchmark, frozen)
+    decided = decide(directory, board, benchmark, frozen, result.manifest.test_looks)
     directory.save("verdict.json", decided)
     report.write(directory, benchmark, decided, result.manifest, board)
     return Result(directory, result.manifest, decided, False)

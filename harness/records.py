@@ -138,6 +138,121 @@ class Frozen(Struct, frozen=True):
     digests: dict[str, str] = {}
 
 
+class CurvePoint(Struct, frozen=True):
+    """One training of a learning curve. `values` are the primary metric's on its `examples`, more is better."""
+
+    rows: int
+    seed: int
+    values: tuple[float, ...]
+    failures: int = 0
+    model: str = ""
+    trained_tokens: int = 0
+    seconds: float = 0.0
+    usd: float | None = 0.0
+
+    @property
+    def score(self) -> float:
+        """Mean value."""
+        return sum(self.values) / len(self.values) if self.values else 0.0
+
+
+class CurveFit(Struct, frozen=True):
+    """s = a - b rows^-c, and the gain expected from twice the rows with its interval; not to be read further."""
+
+    a: float
+    b: float
+    c: float
+    gain: float
+    gain_low: float
+    gain_high: float
+
+
+class LearningCurve(Struct, frozen=True):
+    """`learning/<arm>.json`: an arm trained on rising shares of its rows. Grows point by point; `fit` when it is whole.
+
+    `sizes` and `seeds` are the plan: a point for each pair. `means[i]` is the mean over seeds at `sizes[i]`. All points
+    are scored on the same `examples`, rows of `split`: dev, or test where there is no dev (nothing is chosen from it).
+    """
+
+    arm: str
+    metric: str
+    split: Literal["dev", "test"]
+    sizes: tuple[int, ...]
+    seeds: tuple[int, ...]
+    examples: tuple[str, ...]
+    points: tuple[CurvePoint, ...] = ()
+    means: tuple[float, ...] = ()
+    fit: CurveFit | None = None
+
+
+class SeedRun(Struct, frozen=True):
+    """The same recipe trained with another seed. `values` are the primary metric's on test, more is better."""
+
+    seed: int
+    values: tuple[float | None, ...]
+    failures: int = 0
+    dev_score: float | None = None
+    model: str = ""
+    checkpoint: str = ""
+    trained_tokens: int = 0
+    seconds: float = 0.0
+    usd: float | None = 0.0
+
+
+class SeedRuns(Struct, frozen=True):
+    """`seeds/<arm>.json`: the arm's further training seeds (the first one is the arm itself), one run each.
+
+    What they come to against the baseline stands in `verdict.json` under `seeds`.
+    """
+
+    arm: str
+    metric: str
+    examples: tuple[str, ...]
+    first: int
+    runs: tuple[SeedRun, ...] = ()
+
+
+class Kept(Struct, frozen=True):
+    """What a tuned arm's model kept of a second domain, against the base model under the same prompt.
+
+    `answer`: kept (not worse by the margin or more), lost (worse by more than the margin), unclear. `values` are the
+    metric's on `Forgetting.examples`, more is better, None where an answer was not to be had.
+    """
+
+    arm: str
+    model: str
+    values: tuple[float | None, ...]
+    failures: int = 0
+    mean: float = 0.0
+    delta: float = 0.0
+    low: float = -1.0
+    high: float = 1.0
+    answer: Literal["kept", "lost", "unclear"] = "unclear"
+    because: str = ""
+
+
+class Forgetting(Struct, frozen=True):
+    """`forgetting.json`: a second task set, asked of the base model and of every tuned one under one prompt.
+
+    Grows arm by arm. `base` holds the base model's values as `Kept.values` do.
+    """
+
+    name: str
+    metric: str
+    margin: float
+    system: str
+    examples: tuple[str, ...]
+    base_model: str = ""
+    base: tuple[float | None, ...] = ()
+    base_mean: float = 0.0
+    base_failures: int = 0
+    arms: tuple[Kept, ...] = ()
+    clusters: tuple[str | None, ...] = ()
+    usd: float | None = 0.0
+    seconds: float = 0.0
+    digest: str = ""
+
+
 class Manifest(Struct, frozen=True):
     """The receipt of a finished run: `manifest.json`, written last. A run without it is not finished."""
 

@@ -32,6 +32,7 @@ Flag = Literal["missing", "few_clusters", "some_clusters", "indicative", "locked
 Ends = tuple[ArrayLike, ArrayLike]
 
 FEW_CLUSTERS, SOME_CLUSTERS, INDICATIVE = 6, 20, 50
+NOISE = 1e-9  # differences of floats that should be equal: no win, no loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +197,7 @@ def _decide(pairs: _Pairs, delta: float, alpha: float, epsilon: float | None, lo
         elif -near < low and high < near:
             label = "equivalent"
     d, units = pairs.d, seen.units
-    won, lost = int((d > 0).sum()), int((d < 0).sum())
+    won, lost = int((d > NOISE).sum()), int((d < -NOISE).sum())
     return Difference(
         n=units.n,
         mean=units.mean,
@@ -216,7 +217,7 @@ def _decide(pairs: _Pairs, delta: float, alpha: float, epsilon: float | None, lo
         won=won,
         lost=lost,
         tied=len(d) - won - lost,
-        lost_half=float((d <= -0.5).mean()),
+        lost_half=float((d <= -0.5 + NOISE).mean()),
     )
 
 

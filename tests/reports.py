@@ -80,7 +80,7 @@ def bent(
     fits: dict[str, Fit] = {n: f for n in names if (f := directory.fit(n)) is not None}
     frozen = pipeline.frozen_choice(benchmark, fits)
     directory.save("frozen.json", frozen)
-    directory.save("verdict.json", reading.decide(reading.board_of(directory, benchmark), benchmark, frozen))
+    directory.save("verdict.json", reading.decide(directory, reading.board_of(directory, benchmark), benchmark, frozen))
     return into
 
 

@@ -17,6 +17,7 @@ import pytest
 from harness import pipeline, reading, specfile
 from harness.errors import DataError
 from harness.reading import Result
+from harness.records import DevTrial, Fit
 from harness.store import RunDirectory
 
 
@@ -162,6 +163,56 @@ def test_a_hybrid_asks_the_tuned_model_under_its_own_prompt(project: Path) -> No
     frozen = result.directory.frozen()
     assert frozen is not None
     assert set(frozen.candidates) == {"tuned", "hybrid"}
+
+
+def fit_of(arm: str, score: float, model: str, usd: float | None, tokens: float) -> Fit:
+    trial = DevTrial({}, 10, score, input_tokens=tokens, usd=usd, kept=True)
+    return Fit(arm, "prompt", model, {}, dev_score=score, trials=(trial,))
+
+
+def test_of_arms_with_equal_dev_scores_the_cheaper_is_the_better() -> None:
+    one = {"a": fit_of("a", 0.1 + 0.2, "m", 0.1, 90), "b": fit_of("b", 0.3, "m", 0.2, 50)}
+    assert pipeline.best_on_dev(["a", "b"], one) == ["b", "a"], "one model: fewer prompt tokens"
+    two = {"a": fit_of("a", 0.3, "dear", 0.5, 50), "b": fit_of("b", 0.3, "cheap", 0.2, 90)}
+    assert pipeline.best_on_dev(["a", "b"], two) == ["b", "a"], "two models: fewer dollars"
+    unknown = two | {"b": fit_of("b", 0.3, "cheap", None, 10)}
+    assert pipeline.best_on_dev(["a", "b"], unknown) == ["a", "b"]
+    same = {"b": fit_of("b", 0.3, "m", 0.1, 9), "a": fit_of("a", 0.3, "m", 0.1, 9)}
+    assert pipeline.best_on_dev(["b", "a"], same) == ["b", "a"]
+
+
+def test_a_second_configuration_on_the_same_test_rows_is_a_second_look(project: Path) -> None:
+    first = run(project)
+    assert (first.manifest.test_looks, first.verdict.test_looks) == (1, 1)
+    assert run(project).manifest.test_looks == 1
+    edit(project, "system: [Name the ingredients., List them plainly.]", "system: [Plainly., Or not.]")
+    second = run(project)
+    assert second.directory.path != first.directory.path
+    assert (second.manifest.test_looks, second.verdict.test_looks) == (2, 2)
+    edit(project, "requests_per_month: 1000", "requests_per_month: 2000")
+    assert run(project).manifest.test_looks == 2, "other terms, the same arms: no further look"
+    (project / "other.yaml").write_text((project / "bench.yaml").read_text().replace("k: [2, 3]", "k: 1"))
+    other = asyncio.run(pipeline.run_benchmark(specfile.read(project / "other.yaml")))
+    assert other.manifest.test_looks == 3, "another benchmark file on the same rows counts too"
+    lines = (project / "data" / "test.jsonl").read_text().splitlines(keepends=True)
+    (project / "data" / "test.jsonl").write_text("".join(lines[:-1]))
+    assert run(project).manifest.test_looks == 1, "other rows, another count"
+    assert reading.rewrite(second.directory).verdict.test_looks == 2
+
+
+def test_a_verdict_that_hangs_on_a_near_duplicate_is_no_verdict(project: Path) -> None:
+    rows = [json.loads(line) for line in (project / "data" / "test.jsonl").read_text().splitlines()]
+    with (project / "data" / "train.jsonl").open("a") as file:
+        for i, row in enumerate(rows):
+            row |= {"id": f"copy{i}", "title": row["title"] + " again"}
+            file.write(json.dumps(row) + "\n")
+    with pytest.raises(DataError, match="allow_near_duplicates"):
+        run(project)
+    edit(project, "economics:", "run: {allow_near_duplicates: true}\neconomics:")
+    result = run(project)
+    assert result.verdict.leakage is not None
+    assert len(result.verdict.leakage.ids) > 4
+    assert result.verdict.beat == "inconclusive"
 
 
 SLOW_FAKE = """

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.compare import Board, Cell, Comparison, cell, compare
 from harness.models.base import Completion, Failure
+from harness.reading import latest
 from harness.records import Fit, Frozen, Manifest, Trial
 from harness.references import is_tuned
 from harness.spec import Benchmark
@@ -38,9 +39,8 @@ class Stored:
         directory: RunDirectory, benchmark: Benchmark, verdict: Verdict, manifest: Manifest, board: Board
     ) -> Stored:
         """Everything of a run. Files that only some runs have (hygiene, estimate) are in `extras` where they exist."""
-        latest: dict[tuple[str, str, int], Trial] = {t.key: t for t in directory.read_trials()}
         trials: dict[tuple[str, str], list[Trial]] = {}
-        for trial in latest.values():
+        for trial in sorted(latest(directory.read_trials()), key=lambda t: t.key):
             trials.setdefault((trial.arm, trial.example), []).append(trial)
         fits = {arm: fit for arm in benchmark.arms if (fit := directory.fit(arm)) is not None}
         extras: dict[str, Any] = {}

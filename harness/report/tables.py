@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.models.base import Completion
+from harness.reading import latest
 from harness.records import Trial
 from harness.report.stored import Stored
 from harness.report.text import storable
@@ -22,13 +23,12 @@ def rows(directory: RunDirectory) -> dict[str, list[Any]]:
 
     Texts are as UTF-8 can hold them: a lone surrogate or NUL is U+FFFD.
     """
-    latest = {t.key: t for t in directory.read_trials()}
     scores: dict[tuple[str, str, int], dict[str, float | None]] = {}
     metrics: dict[str, None] = {}
     for score in directory.read_scores():
         metrics.setdefault(score.metric)
         scores.setdefault((score.arm, score.example, score.repeat), {})[score.metric] = score.value
-    trials = list(latest.values())
+    trials = latest(directory.read_trials())
     columns = _columns(trials)
     for metric in metrics:
         columns[metric] = [scores.get(t.key, {}).get(metric) for t in trials]

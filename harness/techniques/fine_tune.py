@@ -137,6 +137,8 @@ class FineTune(Technique):
             rows = len(train[: self.rows] if self.rows else train)
             started = time.perf_counter()
             tuned = await run_job(job, tuner, kit)
+            # No arm may try more on dev than another; of many checkpoints the last ones are tried.
+            tuned = msgspec.structs.replace(tuned, checkpoints=tuned.checkpoints[-kit.dev_trials :])
             made = [kit.refer(await tuner.serve(job, c)) for c in tuned.checkpoints]
             seconds = time.perf_counter() - started
         recipes = [

@@ -1,0 +1,155 @@
+"""The answer in words: the sentence, why, and what would change it. Pure functions of the numbers that were decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from harness import stats
+
+if TYPE_CHECKING:
+    from harness.compare import Comparison
+    from harness.verdict import Guardrail, Leakage, Reason, Rules, Settle
+
+NO_LEAK = "Test rows that stand in no train, dev, few-shot or document row would settle it."
+
+
+def points(value: float) -> str:
+    """A difference in points (hundredths of a metric), one decimal."""
+    return f"{100 * value:.1f}"
+
+
+def signed(value: float) -> str:
+    """A difference in points with its sign."""
+    return f"{100 * value:+.1f}"
+
+
+def count(n: int, noun: str) -> str:
+    """1 cluster, 2 clusters."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def sentence(answer: stats.Answer, reason: Reason, made: Comparison, rules: Rules, guards: Sequence[Guardrail]) -> str:
+    """The answer in one sentence, with its number and interval in points."""
+    number = f"{points(abs(made.delta))} points [{signed(made.low)}, {signed(made.high)}]"
+    against = f"the baseline ({made.baseline})"
+    side = "ahead of" if made.delta > 0 else "behind"
+    lead = f"{made.candidate} is {number} of {made.metric} {side} {against}"
+    few = " (indicative: under 50 examples)" if "indicative" in made.flags else ""
+    if reason == "guardrail":
+        names = ", ".join(g.metric for g in guards if g.answer != "yes")
+        return f"{'No' if answer == 'no' else 'Inconclusive'}: {lead}, but {names} may be worse{few}."
+    match answer:
+        case "yes":
+            return f"Yes: {made.candidate} beats {against} by {number} of {made.metric}{few}."
+        case "no" if made.delta < 0:
+            return f"No: {lead}{few}."
+        case "no":
+            return f"No: {made.candidate} leads {against} by only {number} of {made.metric}{few}."
+        case "inconclusive":
+            if points(abs(made.delta)) == points(0):
+                lead = f"{made.candidate} is level with {against}, {number} of {made.metric}"
+            named = {"missing": "answers are missing", "few_clusters": "too few clusters", "leakage": "leakage"}
+            why = f" ({named[reason]})" if reason in named else ""
+            return f"Inconclusive{why}: {lead}: not settled{few}."
+
+
+def because(answer: stats.Answer, reason: Reason, made: Comparison, guards: Sequence[Guardrail], rules: Rules) -> str:
+    """Why this is the answer."""
+    interval = f"the {100 * (1 - made.alpha):.3g} % interval [{signed(made.low)}, {signed(made.high)}] points"
+    bar = f"the smallest effect worth having ({signed(rules.min_effect)})" if rules.min_effect else "zero"
+    match reason:
+        case "missing":
+            pairs = made.n_missing + made.n_pairs
+            return f"{made.n_missing} of {pairs} pairs are missing: too many, or enough to turn the answer."
+        case "few_clusters":
+            return f"only {count(made.n_clusters or 0, 'cluster')}: fewer than 6 cannot carry an interval."
+        case "guardrail":
+            return f"{interval} lies above {bar}, but a guardrail does not hold: {_guards(guards)}."
+        case "locked":
+            return f"{interval} would settle it, but the exact test does not agree (p = {made.p:.2g})."
+        case _:
+            pass
+    match answer:
+        case "yes":
+            return f"{interval} lies above {bar} and the exact test agrees (p = {made.p:.2g}, n = {made.n_pairs})."
+        case "no":
+            return f"{interval} lies below {bar} (n = {made.n_pairs})."
+        case "inconclusive":
+            return f"{interval} holds {bar} (p = {made.p:.2g}, n = {made.n_pairs})."
+
+
+def _guards(guards: Sequence[Guardrail]) -> str:
+    said: list[str] = []
+    for g in guards:
+        if g.answer == "yes":
+            continue
+        c = g.comparison
+        word = "worse" if g.answer == "no" else "not shown to be as good"
+        said.append(f"{g.metric} {word} ([{signed(c.low)}, {signed(c.high)}] points, margin {points(g.margin)})")
+    return ", ".join(said)
+
+
+def leaked(answer: stats.Answer, leakage: Leakage) -> str:
+    """Why leakage keeps the answer open."""
+    rows = count(len(leakage.ids), "test row")
+    return f"with the {rows} that may have been seen before the answer is {answer}, without it is {leakage.answer}."
+
+
+def would_change(
+    answer: stats.Answer,
+    reason: Reason,
+    made: Comparison,
+    settle: Settle | None,
+    guards: Sequence[Guardrail],
+) -> tuple[str, ...]:
+    """What would settle the answer, or turn it."""
+    lines: list[str] = []
+    if reason == "missing":
+        lines.append(
+            f"{count(made.n_missing, 'missing answer')} would settle it: the same command asks for them again."
+        )
+    if reason == "few_clusters":
+        lines.append(f"At least 6 clusters would carry an interval, and 20 a firm one; there are {made.n_clusters}.")
+    if settle is not None:
+        lines += _settling(made, settle)
+    if answer == "yes":
+        lines.append(f"It would no longer be yes if the effect worth having were above {points(made.low)} points.")
+    if answer == "no" and reason == "guardrail":
+        needed = ", ".join(f"{g.metric} {points(-g.comparison.low)} points" for g in guards if g.answer == "no")
+        lines.append(f"It would be yes if so much worse were allowed: {needed}.")
+    elif answer == "no" and made.high > 0:
+        lines.append(f"It would no longer be no if an effect of {points(made.high)} points were worth having.")
+    return tuple(lines)
+
+
+def _settling(made: Comparison, settle: Settle) -> list[str]:
+    if settle.metric and settle.metric != made.metric:
+        if not settle.more:
+            return []
+        return [
+            f"If {settle.metric} is truly no worse, {settle.needed:,} examples show it 4 times in 5: {_more(settle)}."
+        ]
+    lines: list[str] = []
+    if settle.detectable < 1:
+        lines.append(f"This test finds a true effect of {points(settle.detectable)} points 4 times in 5.")
+    else:
+        lines.append("This test is too small to find any effect 4 times in 5.")
+    if settle.more:
+        lines.append(
+            f"To find {points(settle.expect)} points that often it needs {settle.needed:,} examples: {_more(settle)}."
+        )
+    elif settle.more == 0:
+        lines.append(f"It has examples enough to find {points(settle.expect)} points: a true effect is likely smaller.")
+    return lines
+
+
+def _more(settle: Settle) -> str:
+    cost = (
+        ""
+        if settle.usd is None
+        else f", about ${settle.usd:,.2f}"
+        if settle.usd < 100
+        else f", about ${settle.usd:,.0f}"
+    )
+    return f"{settle.more:,} more{cost}"
