@@ -8,21 +8,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import os
-import platform
 import shlex
-import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib import metadata
-from math import inf
 from pathlib import Path
 
 import msgspec
 
-from harness import hygiene, paths, records, stats, taskset
+from harness import hygiene, paths, receipt, records, stats, taskset
+from harness.choice import frozen_choice, ordered
 from harness.errors import DataError, HarnessError, Incomplete, Problem, capped
 from harness.estimate import RunEstimate, forecast
 from harness.hygiene import Finding
@@ -30,7 +26,6 @@ from harness.models.base import Completion, Missing
 from harness.prices import Price, token_price
 from harness.reading import Result, board_of, decide, latest, read, test_looks
 from harness.records import Fit, Frozen, Manifest, Score, Trial
-from harness.references import is_tuned
 from harness.runner import plan, run
 from harness.scorers.base import Mark
 from harness.spec import Benchmark, Located
@@ -350,16 +345,11 @@ class Stages:
             created=self.directory.path.name[:10],
             finished=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
             command=shlex.join(["harness", "run", paths.shown(self.located.file)]),
-            versions=versions(),
+            versions=receipt.versions(),
             digests={"benchmark": self.located.digest, "task set": self.tasks.digest}
             | {f"scorer {metric}": digest for metric, digest in self._scorers().items()},
             seeds={"run": self.benchmark.run.seed},
-            machine={
-                "system": platform.platform(),
-                "processor": _processor(),
-                "processors": _processors(),
-                "python": platform.python_version(),
-            },
+            machine=receipt.machine(),
             estimate={"seconds": estimate.seconds, "usd": estimate.usd},
             actual={"seconds": seconds},
             test_looks=looks,
@@ -378,80 +368,3 @@ class Stages:
 
 def _recipe(fit: Fit) -> Recipe:
     return msgspec.convert(fit.recipe, Recipe)
-
-
-def ordered(benchmark: Benchmark) -> list[str]:
-    """Arms, each after those that it extends or whose model it asks; otherwise as written."""
-    done: list[str] = []
-
-    def visit(name: str) -> None:
-        if name in done:
-            return
-        for other in (benchmark.arms[name].extends, benchmark.arms[name].model):
-            if other in benchmark.arms:
-                visit(other)
-        done.append(name)
-
-    for name in benchmark.arms:
-        visit(name)
-    return done
-
-
-def frozen_choice(benchmark: Benchmark, fits: Mapping[str, Fit]) -> Frozen:
-    """Baseline and candidates, from dev scores and nothing else (ties: the cheaper arm)."""
-    tuned = [n for n in benchmark.arms if is_tuned(n, benchmark.arms)]
-    plain = [n for n in benchmark.arms if n not in tuned]
-    digests = {n: f.digest for n, f in fits.items()}
-    candidates = [benchmark.candidate] if benchmark.candidate else best_on_dev(tuned, fits)
-    names = tuple(c for c in candidates if c)
-    if benchmark.baseline not in ("auto", "best_of_all"):
-        return Frozen(benchmark.baseline, names, "named", "named in the benchmark file", digests)
-    scored = [n for n in plain if fits[n].dev_score is not None]
-    if benchmark.baseline == "best_of_all" or (plain and not scored):
-        return Frozen(None, names, "best_of_all", "no choice on dev: the candidate must beat every other arm", digests)
-    if not scored:
-        return Frozen(None, names, "auto", "no arm without fine-tuning", digests)
-    best = best_on_dev(scored, fits)[0]
-    because = f"the best mean on dev without fine-tuning: {fits[best].dev_score:.3f}"
-    return Frozen(best, names, "auto", because, digests)
-
-
-def best_on_dev(arms: Sequence[str], fits: Mapping[str, Fit]) -> list[str]:
-    """Arms by their dev score, the best first; of equal ones the cheaper, then the one written first.
-
-    Arms on one model are cheaper by prompt tokens, which have no noise; arms on several by what a dev row cost.
-    """
-    several = len({fits[n].model for n in arms} - {"none"}) > 1
-
-    def rank(name: str) -> tuple[float, float, float]:
-        kept = next((t for t in fits[name].trials if t.kept), None)
-        usd = 0.0 if kept is None or not several else inf if kept.usd is None else kept.usd / max(kept.n, 1)
-        return (-round(fits[name].dev_score or 0.0, 12), usd, kept.input_tokens if kept else 0.0)
-
-    return sorted(arms, key=rank)
-
-
-def versions() -> dict[str, str]:
-    """Versions of what decides the numbers."""
-    names = ("harness-evals", "openvino-genai", "transformers", "torch", "trl", "peft", "sentence-transformers",
-             "chromadb", "ragas", "openai", "genai-prices", "numpy", "scipy")  # fmt: skip
-    found: dict[str, str] = {}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _processor() -> str:
-    """The processor's name, by which latencies of two runs are known to be comparable."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from harness import pipeline, reading
+from harness import choice, reading
 from harness.models.base import Completion, Failure, Missing
 from harness.records import Fit, Trial, encode
 from harness.report.stored import Stored
@@ -78,7 +78,7 @@ def bent(
                     value = 0.0 if t.failure and s.metric != "invented" else s.value
                     file.write(encode(msgspec.structs.replace(s, example=_copy(s.example, i), value=value)) + b"\n")
     fits: dict[str, Fit] = {n: f for n in names if (f := directory.fit(n)) is not None}
-    frozen = pipeline.frozen_choice(benchmark, fits)
+    frozen = choice.frozen_choice(benchmark, fits)
     directory.save("frozen.json", frozen)
     directory.save("verdict.json", reading.decide(directory, reading.board_of(directory, benchmark), benchmark, frozen))
     return into

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import pipeline, reading, specfile
+from harness import choice, pipeline, reading, specfile
 from harness.errors import DataError
 from harness.reading import Result
 from harness.records import DevTrial, Fit
@@ -172,13 +172,13 @@ def fit_of(arm: str, score: float, model: str, usd: float | None, tokens: float)
 
 def test_of_arms_with_equal_dev_scores_the_cheaper_is_the_better() -> None:
     one = {"a": fit_of("a", 0.1 + 0.2, "m", 0.1, 90), "b": fit_of("b", 0.3, "m", 0.2, 50)}
-    assert pipeline.best_on_dev(["a", "b"], one) == ["b", "a"], "one model: fewer prompt tokens"
+    assert choice.best_on_dev(["a", "b"], one) == ["b", "a"], "one model: fewer prompt tokens"
     two = {"a": fit_of("a", 0.3, "dear", 0.5, 50), "b": fit_of("b", 0.3, "cheap", 0.2, 90)}
-    assert pipeline.best_on_dev(["a", "b"], two) == ["b", "a"], "two models: fewer dollars"
+    assert choice.best_on_dev(["a", "b"], two) == ["b", "a"], "two models: fewer dollars"
     unknown = two | {"b": fit_of("b", 0.3, "cheap", None, 10)}
-    assert pipeline.best_on_dev(["a", "b"], unknown) == ["a", "b"]
+    assert choice.best_on_dev(["a", "b"], unknown) == ["a", "b"]
     same = {"b": fit_of("b", 0.3, "m", 0.1, 9), "a": fit_of("a", 0.3, "m", 0.1, 9)}
-    assert pipeline.best_on_dev(["b", "a"], same) == ["b", "a"]
+    assert choice.best_on_dev(["b", "a"], same) == ["b", "a"]
 
 
 def test_a_second_configuration_on_the_same_test_rows_is_a_second_look(project: Path) -> None:
