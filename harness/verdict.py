@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import numpy as np
@@ -19,6 +19,9 @@ from harness.models.base import Struct
 from harness.reasons import points as points
 from harness.reasons import signed as signed
 from harness.records import Frozen, SeedRuns
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Reason = Literal["", "missing", "few_clusters", "locked", "guardrail", "leakage", "nothing_to_compare"]
 MISSING = "no pair of answers: all of them are missing"
@@ -133,7 +136,8 @@ def decide(
     """
     found = _answered(board, frozen, rules)
     ids = tuple(i for i in board.ids if i in flagged)
-    if ids and found.comparison is not None:
+    made = found.comparison
+    if ids and made is not None:
         without = _answered(board.without(flagged), frozen, rules)
         leakage = Leakage(ids, without.beat, without.comparison)
         found = msgspec.structs.replace(found, leakage=leakage)
@@ -142,7 +146,7 @@ def decide(
                 found,
                 beat="inconclusive",
                 reason="leakage",
-                sentence=reasons.sentence("inconclusive", "leakage", found.comparison, rules, found.guardrails),
+                sentence=reasons.sentence("inconclusive", "leakage", made, rules, found.guardrails),
                 because=reasons.leaked(found.beat, leakage),
                 settle=None,
                 would_change=(reasons.NO_LEAK,),
@@ -298,7 +302,9 @@ def _seeds(board: Board, runs: SeedRuns | None, found: Verdict, rules: Rules) ->
     if runs is None or not runs.runs or candidate is None or baseline not in board.arms:
         return ()
     assert baseline is not None
-    values = {runs.first: (board.oriented(candidate, rules.primary), None)}
+    values: dict[int, tuple[NDArray[np.float64], float | None]] = {
+        runs.first: (board.oriented(candidate, rules.primary), None)
+    }
     for run in runs.runs:
         by_id = dict(zip(runs.examples, run.values, strict=True))
         scores = np.array([np.nan if (v := by_id.get(i)) is None else v for i in board.ids])
