@@ -15,6 +15,7 @@ from pathlib import Path
 from harness import rows, splits, template
 from harness.errors import DataError, Problem, SpecError, near
 from harness.paths import locate, shown, siblings
+from harness.scorers.sandbox import Databases
 from harness.spec import Benchmark, ModelSpec
 from harness.techniques import Rag, Rule
 from harness.yamlfile import Source, YamlPath, quoted
@@ -62,6 +63,8 @@ class Attachments:
                 self._python(("metrics", name, "scorer"), metric.scorer)
             if metric.judge is not None:
                 self._model(("metrics", name, "judge"), metric.judge)
+            if metric.scorer == "sql_execution" and isinstance(folder := metric.settings.get("databases"), str):
+                self._databases(("metrics", name, "settings", "databases"), folder)
         if benchmark.task.documents is not None:
             self._rows(("task", "documents"), benchmark.task.documents)
         self._task()
@@ -135,6 +138,20 @@ class Attachments:
             public = sorted(n for n in names if not n.startswith("_"))
             what = f"{shown(file)} has no function {function!r}"
             self._say(path, what, valid=", ".join(public[:12]), fix=near(function, public))
+
+    def _databases(self, path: YamlPath, value: str) -> None:
+        folder = self._locate(path, value)
+        if folder is None:
+            return
+        databases = Databases(folder)
+        if not databases.names():
+            self._say(path, f"no NAME/schema.sql in {shown(folder)}", quoted(value), fix="one folder a database")
+            return
+        try:
+            self.digests[value] = databases.digest
+        except DataError as error:
+            for problem in error.problems:
+                self._say(path, f"{problem.what}: {problem.where}", fix=problem.fix)
 
     def _rows(self, path: YamlPath, value: str) -> None:
         file = self._locate(path, value)

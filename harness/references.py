@@ -6,9 +6,10 @@ import datetime
 from collections.abc import Iterable
 from typing import Any, NoReturn, get_args, get_origin
 
-from harness import scorers
+from harness import scorers, template
 from harness.answer import Answer
 from harness.errors import Problem, SpecError, near
+from harness.scorers.base import PairScorer
 from harness.spec import Benchmark, GateSpec, ModelSpec
 from harness.techniques import Classifier, FineTune
 from harness.techniques.base import Sweep, Technique
@@ -159,7 +160,7 @@ class _Check:
             if ":" in metric.scorer:
                 continue  # a file of the user's, which is not run before the run
             try:
-                scorers.build(name, metric, answer, _never)
+                self._kept(name, scorers.build(name, metric, answer, _never))
             except SpecError as error:
                 for p in error.problems:
                     self._say(tuple(p.path.split(".")), p.what, p.valid, p.fix, p.got)
@@ -171,6 +172,14 @@ class _Check:
         if not primary and not meant and len(self._metrics) > 1:
             self._say(("metrics",), "no metric is primary", ", ".join(self._metrics),
                       "add `primary: true` to the one that decides")  # fmt: skip
+
+    def _kept(self, metric: str, scorer: scorers.Scorer) -> None:
+        task = self._benchmark.task
+        needs = scorer.needs if isinstance(scorer, PairScorer) else ()
+        for column in needs:
+            if column not in task.keep and column not in template.columns(task.input):
+                what = f"the scorer of `{metric}` needs the column `{column}`, which nothing hands to it"
+                self._say(("task", "keep") if task.keep else ("task",), what, fix=f"add `keep: [{column}]` to the task")
 
     def gates(self) -> None:
         """Arms and metrics that gates name."""

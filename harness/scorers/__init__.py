@@ -14,6 +14,7 @@ from harness.errors import Problem, SpecError
 from harness.scorers.base import Mark, PairScorer, Scorer
 from harness.scorers.custom import Custom
 from harness.scorers.semantic import SemanticSimilarity
+from harness.scorers.sql import SqlExecution
 from harness.scorers.structured import ExactSet, JsonMatch, SetF1, UnsupportedItems
 from harness.scorers.text import Abstention, Contains, Exact
 from harness.techniques.rule import load
@@ -28,6 +29,7 @@ PLAIN: dict[str, type[PairScorer]] = {
     "exact": Exact,
     "contains": Contains,
     "json_match": JsonMatch,
+    "sql_execution": SqlExecution,
     "unsupported_items": UnsupportedItems,
     "abstention": Abstention,
 }
@@ -49,7 +51,8 @@ def build(
         name: the metric's name in the benchmark file.
         answer: the task's answer format, through which answer and target pass.
         embedder_factory: called when a vector is first needed, never before.
-        locate: resolves a path of the benchmark file and keeps it inside the project; needed for `file.py:function`.
+        locate: resolves a path of the benchmark file and keeps it inside the project; needed for `file.py:function`,
+            and for settings that are paths to be where the benchmark file says.
 
     Raises:
         SpecError: an unknown scorer or setting, a direction that the scorer does not have; all mistakes at once.
@@ -62,7 +65,7 @@ def build(
         scorer = SemanticSimilarity(name, answer, embedder_factory)
         known = ()
     elif metric.scorer in PLAIN:
-        return _plain(name, metric, answer, PLAIN[metric.scorer])
+        return _plain(name, metric, answer, PLAIN[metric.scorer], locate)
     else:
         near = difflib.get_close_matches(metric.scorer, SCORERS, n=1)
         fix = f"did you mean {near[0]!r}?" if near else "name one of these, or a file.py:function inside the project"
@@ -75,7 +78,13 @@ def build(
     return scorer
 
 
-def _plain(name: str, metric: MetricSpec, answer: Answer, kind: type[PairScorer]) -> Scorer:
+def _plain(
+    name: str,
+    metric: MetricSpec,
+    answer: Answer,
+    kind: type[PairScorer],
+    locate: Callable[[str], Path] | None,
+) -> Scorer:
     path = f"metrics.{name}"
     known = tuple(f for f in kind.model_fields if f not in ("name", "answer"))
     problems = _unknown(metric, path, known)
@@ -87,12 +96,20 @@ def _plain(name: str, metric: MetricSpec, answer: Answer, kind: type[PairScorer]
             )
         )  # fmt: skip
     settings = {k: v for k, v in metric.settings.items() if k in known}
+    for key, value in settings.items():
+        if locate and kind.model_fields[key].annotation is Path and isinstance(value, str):
+            settings[key] = locate(value)
     try:
         scorer = kind.model_validate({**settings, "name": name, "answer": answer})
     except ValidationError as error:
         for e in error.errors(include_input=False, include_url=False):
-            where, got = ".".join(str(part) for part in e["loc"]), settings[str(e["loc"][0])]
-            problems.append(Problem(e["msg"], path=f"{path}.settings.{where}", got=repr(got)[:80]))
+            where, got = ".".join(str(part) for part in e["loc"]), settings.get(str(e["loc"][0]))
+            if got is None:
+                what, hint = f"{metric.scorer} needs the setting `{where}`", kind.model_fields[where].description or ""
+                problems.append(Problem(what, path=f"{path}.settings", valid=hint, fix=f"add `{where}:`"))
+            else:
+                what = "not a path" if e["type"] == "path_type" else e["msg"]
+                problems.append(Problem(what, path=f"{path}.settings.{where}", got=repr(got)[:80]))
         raise SpecError(problems) from None
     problems += _direction(metric, path, scorer)
     if problems:

@@ -80,6 +80,11 @@ class PairScorer(BaseModel):
         return self.better
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """Columns beside input and target without which it cannot score (`task.keep`)."""
+        return ()
+
+    @property
     def digest(self) -> str:
         """Content hash of class, version, settings and of what the answer format does to both sides."""
         a = self.answer

@@ -42,15 +42,22 @@ class WordEmbedder:
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-FORMATS = {"json_match": Answer("json"), "abstention": Answer("text", abstain="I don't know")}
+FORMATS = {
+    "json_match": Answer("json"),
+    "abstention": Answer("text", abstain="I don't know"),
+    "sql_execution": Answer("sql"),
+}
+SETTINGS: dict[str, dict[str, Any]] = {"sql_execution": {"databases": "dbs"}}
 LISTS = Answer("list", singular=True)
 TARGETS: dict[str, str | tuple[str, ...]] = {
     "json_match": '{"city": "Bonn", "year": 1949}',
     "abstention": "I don't know",
+    "sql_execution": "SELECT name FROM egg",
 }
 ANSWERS = {
     "json_match": ['{"city": "bonn", "year": 1949.0}', '{"city": "Kiel"}', "{}", "[1]", "not json"],
     "abstention": ["I don't know.", "It is Paris", "", "i do not know, perhaps Paris", "🥚"],
+    "sql_execution": ["select egg.name from egg;", "SELECT id FROM egg", "", "DROP TABLE egg", "SELECT", "🥚"],
 }
 LIST_ANSWERS = ['["egg", "SALT"]', "Eggs, Salt", "[]", '["unicorn horn"]', '["eggs"', "🥚"]
 NAMES = [*SCORERS, "own.py:overlap"]
@@ -59,8 +66,11 @@ NAMES = [*SCORERS, "own.py:overlap"]
 def made(name: str, folder: Path, embedder: WordEmbedder | None = None) -> Scorer:
     """The scorer of this name as a benchmark file would have it."""
     (folder / "own.py").write_text(OWN)
+    (folder / "dbs" / "hens").mkdir(parents=True, exist_ok=True)
+    (folder / "dbs" / "hens" / "schema.sql").write_text("CREATE TABLE egg(id INTEGER, name TEXT);")
+    (folder / "dbs" / "hens" / "fill_a.sql").write_text("INSERT INTO egg VALUES (1, 'Faverolles'), (2, NULL);")
     return build(
-        "metric", MetricSpec(scorer=name), FORMATS.get(name, LISTS),
+        "metric", MetricSpec(scorer=name, settings=SETTINGS.get(name, {})), FORMATS.get(name, LISTS),
         lambda: embedder or WordEmbedder(), lambda p: folder / p,  # type: ignore[arg-type, return-value]
     )  # fmt: skip
 
@@ -68,7 +78,7 @@ def made(name: str, folder: Path, embedder: WordEmbedder | None = None) -> Score
 def pairs(name: str) -> list[tuple[Example, Completion]]:
     """An example against answers right, half right, wrong, empty and unreadable."""
     target = TARGETS.get(name, ("egg", "salt"))
-    example = Example("e1", {"title": "Omelette", "lines": "2 eggs\nsalt"}, target, "test")
+    example = Example("e1", {"title": "Omelette", "lines": "2 eggs\nsalt"}, target, "test", kept={"db": "hens"})
     return [(example, Completion(text=text)) for text in ANSWERS.get(name, LIST_ANSWERS)]
 
 
@@ -108,7 +118,7 @@ class TestScorer:
         from harness.errors import SpecError
 
         scorer = made(name, tmp_path)
-        spec = MetricSpec(scorer=name, higher_is_better=not scorer.higher_is_better)
+        spec = MetricSpec(scorer=name, higher_is_better=not scorer.higher_is_better, settings=SETTINGS.get(name, {}))
         if name == "own.py:overlap":  # a scorer of the user's own has the direction that the file says
             own = build("metric", spec, LISTS, WordEmbedder, lambda p: tmp_path / p)  # type: ignore[arg-type]
             assert own.higher_is_better is False
