@@ -20,6 +20,7 @@ from harness.errors import Problem
 from harness.hygiene import ALIKE, NEAR
 from harness.rows import read as read_rows
 from harness.taskset import SPLITS
+from harness.techniques.rule import load
 
 _WORD = re.compile(r"\w+(?:[-'\u2019]\w+)*")
 
@@ -268,6 +269,11 @@ def recipes(folder: Path, splits: Splits, rules: Rules) -> Iterator[Problem]:
             )
 
 
+def own(folder: Path, splits: Splits, rules: Rules) -> Iterable[Problem]:
+    """The set's own checks: `check(folder, splits)` in `check.py` beside its rows."""
+    return load(folder / "check.py", "check")(folder, splits)
+
+
 SETS = {
     "recipes": Rules(
         target="generic",
@@ -278,7 +284,13 @@ SETS = {
             {"greens", "herbs", "nuts", "vegetables", "gigantes", "thousands", "guascas", "manis", "patis"}
         ),
         hook=recipes,
-    )
+    ),
+    "tone": Rules(
+        keys=("id", "question", "answer", "must"),
+        optional=("answer", "must", "cluster", "tags"),  # the question alone makes two rows near-duplicates
+        least={"train": 240, "dev": 60, "test": 120},
+        hook=own,
+    ),
 }
 
 

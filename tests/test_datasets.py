@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -65,7 +66,9 @@ def whats(validate: ModuleType, folder: Path) -> list[str]:
 def test_every_shipped_set_passes() -> None:
     done = subprocess.run([sys.executable, str(DATASETS / "validate.py")], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "recipes: " in done.stdout
+    assert {line.split(":")[0] for line in done.stdout.splitlines()} == {
+        p.parent.name for p in DATASETS.glob("*/test.jsonl")
+    }
 
 
 def test_exit_codes(recipes: Path, validate: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
@@ -257,3 +260,69 @@ def test_a_label_is_found_by_words_in_any_number_and_case(validate: ModuleType) 
     assert validate.found("half-and-half", ["1 c. Half-and-Half"], answer)
     assert not validate.found("rice", ["1 tbsp licorice"], answer)
     assert not validate.found("white pepper", ["pepper, white"], answer)
+
+
+@pytest.fixture
+def tone(tmp_path: Path, validate: ModuleType) -> Path:
+    folder = tmp_path / "tone"
+    shutil.copytree(DATASETS / "tone", folder)
+    return folder
+
+
+def tone_row(**changes: Any) -> Row:
+    """A row as sound as the shipped ones, then spoilt by `changes`."""
+    answer = "A zyzzyva, of course. It is the last word in the book, and has been unbearable about it since."
+    return {"id": "tone-sci-901", "question": "Name a weevil?", "answer": answer, "must": ["zyzzyva"]} | changes
+
+
+LACKS, GIVEN = "the answer lacks what it must hold", "the question gives the answer away"
+TONE_FAULTS: list[tuple[str, dict[str, Any], str]] = [
+    ("another id", {"id": "tone-1"}, "an id of another form"),
+    ("one text", {"must": "zyzzyva"}, "not a question, an answer and a list of what it must hold"),
+    ("a short answer", {"answer": "A zyzzyva."}, "not a short, dry answer"),
+    ("a shout", {"answer": "A zyzzyva! It is the last in the book, and so very proud!"}, "not a short, dry answer"),
+    ("an absent item", {"must": ["zyzzyva", "beetle"]}, LACKS),
+    ("part of a word", {"must": ["zyz"]}, LACKS),
+    ("a capital", {"must": ["Zyzzyva"]}, "not lower-case words, parted by |"),
+    ("an empty way", {"must": ["zyzzyva|"]}, "not lower-case words, parted by |"),
+    ("a sign that is no word", {"must": ["zyzzyva|@"]}, "not lower-case words, parted by |"),
+    ("an answer in the question", {"question": "Is it a zyzzyva?"}, GIVEN),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "what"), [f[1:] for f in TONE_FAULTS], ids=[f[0] for f in TONE_FAULTS])
+def test_a_planted_tone_row(tone: Path, validate: ModuleType, changes: dict[str, Any], what: str) -> None:
+    edit(tone, "train", lambda train: train.append(tone_row(**changes)))
+    assert whats(validate, tone) == [what]
+
+
+def test_a_tone_joke_told_twice(tone: Path, validate: ModuleType) -> None:
+    told = rows(tone, "test")[3]
+    again = tone_row(must=told["must"], answer=told["answer"].replace(" the ", " a "), question="Wholly other words?")
+    edit(tone, "train", lambda train: train.append(again))
+    assert whats(validate, tone) == ["two answers that are alike"]
+
+
+STYLE_FAULTS: list[tuple[str, Callable[[list[Row]], object], str]] = [
+    ("a text for a number", lambda s: s[0].update(style="1"), "not a style example"),
+    ("an empty text", lambda s: s[0].update(text=" "), "not a style example"),
+    ("a kind that is not dry", lambda s: s[0].update(kind="plain", style=1), "a kind that does not fit"),
+    ("an unknown kind", lambda s: s[0].update(kind="witty", style=0), "a kind that does not fit"),
+    ("an id twice", lambda s: s[0].update(id=s[1]["id"]), "an id that stands twice"),
+    ("a text twice", lambda s: s.append(s[0] | {"id": "style-999"}), "two style examples that are alike"),
+    ("too few", lambda s: s.__setitem__(slice(None), [r for r in s if r["style"]]), "too few style examples"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "what"), [f[1:] for f in STYLE_FAULTS], ids=[f[0] for f in STYLE_FAULTS])
+def test_planted_style_examples(
+    tone: Path, validate: ModuleType, change: Callable[[list[Row]], object], what: str
+) -> None:
+    edit(tone, "style", change)
+    assert whats(validate, tone) == [what]
+
+
+def test_an_answer_of_the_set_is_no_style_example(tone: Path, validate: ModuleType) -> None:
+    leaked = rows(tone, "test")[0]["answer"]
+    edit(tone, "style", lambda s: s.append(s[0] | {"id": "style-999", "text": leaked.upper()}))
+    assert whats(validate, tone) == ["a style example that is an answer of the set"]
