@@ -19,6 +19,8 @@ from harness.errors import DataError
 from harness.reading import Result
 from harness.records import DevTrial, Fit
 from harness.store import RunDirectory
+from harness.tuners.base import Checkpoint, Estimate, Finding, Report, Tuned, TuneJob
+from harness.workbench import Workbench
 
 
 def run(project: Path) -> Result:
@@ -283,3 +285,53 @@ def test_ctrl_c_ends_within_two_seconds_and_says_how_to_go_on(project: Path) -> 
     assert process.returncode == 130
     assert "the same command goes on from there" in said
     assert "Traceback" not in said
+
+
+class Recorded:
+    """A tuner that trains nothing: its checkpoints are directories, and it notes what it was told to keep."""
+
+    kind = "trl"
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+
+    def validate(self, job: TuneJob) -> list[Finding]:
+        return []
+
+    def estimate(self, job: TuneJob) -> Estimate:
+        return Estimate(100, 2.0, None, (1.0, 2.0))
+
+    async def find(self, job: TuneJob) -> str | None:
+        return None
+
+    async def submit(self, job: TuneJob) -> str:
+        return "job"
+
+    async def follow(self, job: TuneJob, id: str, report: Report) -> Tuned:
+        return Tuned(id, (Checkpoint("epoch-1", 1), Checkpoint("epoch-2", 2)), 100, 1.0, None)
+
+    async def serve(self, job: TuneJob, checkpoint: Checkpoint) -> str:
+        folder = job.workdir / "models" / checkpoint.id
+        folder.mkdir(parents=True, exist_ok=True)
+        return str(folder)
+
+    async def cancel(self, job: TuneJob, id: str) -> None: ...
+
+    async def clean(self, job: TuneJob, keep: str = "") -> None:
+        self.kept.append(keep)
+
+
+def test_the_chosen_checkpoint_is_kept_under_the_name_that_its_tuner_gave_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuner, make = Recorded(), Workbench._make
+    monkeypatch.setattr(Workbench, "tuner", lambda self, kind: tuner)
+    monkeypatch.setattr(
+        Workbench, "_make", lambda self, r: make(self, "scripted/fake.py:tuned" if r.startswith("tuned/") else r)
+    )
+    edit(project, 'tuner: existing, served: "scripted/fake.py:tuned", ', "tuner: trl, ")
+    fit = run(project).directory.fit("tuned")
+    assert fit is not None
+    assert fit.artifact is not None
+    assert tuner.kept == [str(project / ".harness" / fit.artifact.model)]
+    assert Path(tuner.kept[0]).is_dir()

@@ -128,9 +128,9 @@ class FineTune(Technique):
         """Train (or find the training that was done), serve each checkpoint, choose one on dev."""
         assert model is not None
         recipe = self.candidates(start, kit)[0]
-        job, tuner = None, None
+        job, tuner, served = None, None, [self.served or ""]
         if self.tuner == "existing":
-            tuned, made, seconds = _existing(self.served or ""), [self.served or ""], 0.0
+            tuned, made, seconds = _existing(self.served or ""), served, 0.0
             rows = 0
         else:
             job, tuner = self.job(train, dev, model, start, kit, kit.workdir), kit.tuner(self.tuner)
@@ -139,7 +139,8 @@ class FineTune(Technique):
             tuned = await run_job(job, tuner, kit)
             # No arm may try more on dev than another; of many checkpoints the last ones are tried.
             tuned = msgspec.structs.replace(tuned, checkpoints=tuned.checkpoints[-kit.dev_trials :])
-            made = [kit.refer(await tuner.serve(job, c)) for c in tuned.checkpoints]
+            served = [await tuner.serve(job, c) for c in tuned.checkpoints]
+            made = [kit.refer(s) for s in served]
             seconds = time.perf_counter() - started
         recipes = [
             msgspec.structs.replace(recipe, model=m, extra={"checkpoint": c.id, "step": c.step, "epoch": c.epoch})
@@ -151,8 +152,9 @@ class FineTune(Technique):
 
         chosen = await choose(recipes, build, dev, kit, arm)
         if job is not None and tuner is not None:
-            await tuner.clean(job, keep=chosen.recipe.model)  # the others' deployments would bill until the end
-        served = await kit.open(chosen.recipe.model)
+            # the others' deployments would bill until the end
+            await tuner.clean(job, keep=served[made.index(chosen.recipe.model)])
+        winner = await kit.open(chosen.recipe.model)
         checkpoint = tuned.checkpoints[recipes.index(chosen.recipe)]
         cost = msgspec.structs.replace(
             chosen.cost,
@@ -165,7 +167,7 @@ class FineTune(Technique):
         return Fit(
             arm=arm,
             technique=self.kind,
-            model=served.name,
+            model=winner.name,
             recipe=msgspec.to_builtins(chosen.recipe),
             cost=cost,
             dev_score=chosen.score,
@@ -179,7 +181,7 @@ class FineTune(Technique):
                 curve=tuned.curve,
                 info=tuned.info,
             ),
-            digest=digest([self.kind, chosen.recipe.system, served.digest]),
+            digest=digest([self.kind, chosen.recipe.system, winner.digest]),
         )
 
 
