@@ -15,9 +15,10 @@ from pathlib import Path
 from harness import rows, splits, template
 from harness.errors import DataError, Problem, SpecError, near
 from harness.paths import locate, shown, siblings
+from harness.references import documents_of
 from harness.scorers.sandbox import Databases
 from harness.spec import Benchmark, ModelSpec
-from harness.techniques import Rag, Rule
+from harness.techniques import Rule
 from harness.yamlfile import Source, YamlPath, quoted
 
 PROVIDERS = ("openai/", "azure/", "hf/", "local/")
@@ -51,8 +52,8 @@ class Attachments:
                 self._prompt(path if path in self.source.values else (*here, "system"), text)
             if isinstance(arm, Rule):
                 self._python((*here, "call"), arm.call)
-            if isinstance(arm, Rag):
-                self._rows((*here, "documents"), arm.documents)
+            if (file := documents_of(arm)) is not None:
+                self._rows((*here, "documents"), file)
             if arm.model is not None and arm.model != name and arm.model not in (self.source.get(("arms",)) or {}):
                 self._model((*here, "model"), arm.model)
             served = getattr(arm, "served", None)

@@ -137,6 +137,8 @@ def _arms(view: View, width: int) -> Any:
         ("tokens in + out", [f"{a.effort.input_tokens:,.0f} + {a.effort.output_tokens:,.0f}" for a in view.arms])
     )
     columns += [(m, score(m, interval=False)) for m in metrics]
+    if any(a.recall for a in view.arms):
+        columns.append(("recall", [figures.recall(a.recall) for a in view.arms]))
     columns.append(("median", [figures.seconds(a.effort.seconds_p50) for a in view.arms]))
     used, kept = 0, list[tuple[str, list[str | Text]]]()
     for name, values in columns:
@@ -172,6 +174,7 @@ def as_json(view: View, page: str) -> str:
             "effort": a.effort,
             "usd_per_correct": a.bill.per_correct,
             "fixed_usd": a.bill.fixed,
+            "recall": a.recall,
         }
         for a in view.arms
     }

@@ -155,7 +155,7 @@ async def _training(
     bench: Workbench, tasks: TaskSet, technique: FineTune, arm: ArmEstimate, base: Model, start: Recipe
 ) -> ArmEstimate:
     with tempfile.TemporaryDirectory() as folder:
-        job = technique.job(tasks.train, tasks.dev, base, start, bench, Path(folder))
+        job = await technique.job(tasks.train, tasks.dev, base, start, bench, Path(folder))
         made = await asyncio.to_thread(bench.tuner(technique.tuner).estimate, job)
     seconds = sum(made.seconds) / 2 if made.seconds else 0.0
     rate = bench.benchmark.economics.local_usd_per_hour

@@ -17,9 +17,8 @@ from harness.finished import FinishedRun
 from harness.gating import GateOutcome, Status, ask
 from harness.models.base import Struct
 from harness.paths import shown
-from harness.references import is_tuned
+from harness.references import documents_of, is_tuned
 from harness.store import RunDirectory
-from harness.techniques import Rag
 
 if TYPE_CHECKING:
     from harness.baselines import Baseline
@@ -212,7 +211,7 @@ def _arms(gate: GateSpec, benchmark: Benchmark) -> list[str]:
     if gate.max_break_even is not None:
         found = [a for a in found if is_tuned(a, arms)]
     if gate.min_recall_at is not None:
-        found = [a for a in found if isinstance(arms[a], Rag)]
+        found = [a for a in found if documents_of(arms[a])]
     return found or ["*"]  # no arm that it can mean: asked all the same, and answered with an error
 
 

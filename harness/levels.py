@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from scipy.special import bdtr
 
-from harness import ratios, stats
+from harness import ratios, recall, stats
 from harness.gating import FEW, SHOWN_IDS, Asked, GateOutcome, Unanswerable, enough, more_examples, priced, would_decide
 from harness.references import is_tuned
 
@@ -206,20 +206,15 @@ def _recall(asked: Asked, k: int, limit: float) -> GateOutcome:
             f"next: add a column `{column}` with document ids to the test rows, such as "
             f'"{column}": ["doc-12"], and run again',
         )
-    shares, missed, short = np.full(len(run.board.ids), np.nan), list[str](), 0
-    for i, id in enumerate(run.board.ids):
+    passages: list[tuple[str, ...] | None] = []
+    for id in run.board.ids:
         answers = [o for o in run.outcomes.get((arm, id), []) if o is not None]
-        if not wanted[id] or not answers:
-            continue
-        passages = answers[0].passages  # what is retrieved does not depend on the repeat
-        short = max(short, len(passages))
-        top = passages[:k]
-        found = sum(any(_of(passage, document) for passage in top) for document in wanted[id])
-        shares[i] = found / len(wanted[id])
-        if found < len(wanted[id]):
-            missed.append(id)
+        passages.append(answers[0].passages if answers else None)  # what is retrieved does not depend on the repeat
+    short = max((len(p) for p in passages if p), default=0)
+    shares = recall.shares([wanted[id] for id in run.board.ids], passages, k)
+    missed = [id for id, share in zip(run.board.ids, shares, strict=True) if share < 1]
     if not short:
-        raise Unanswerable(f"{arm} retrieves no passages: recall is asked of an arm with technique: rag")
+        raise Unanswerable(f"{arm} retrieves no passages: recall is asked of an arm with `documents`")
     if short < k:
         raise Unanswerable(
             f"recall at {k} is not measured: {arm} retrieves {short} passages",
@@ -240,8 +235,3 @@ def _recall(asked: Asked, k: int, limit: float) -> GateOutcome:
         f"{unlabelled} rows without relevant documents are left out" if unlabelled else "",
         broken=tuple(missed[:50]),
     )
-
-
-def _of(passage: str, document: str) -> bool:
-    """Whether a passage is a chunk of a document (`id`, or `id#n` from the second chunk on)."""
-    return passage == document or (passage.startswith(f"{document}#") and passage[len(document) + 1 :].isdigit())

@@ -26,12 +26,13 @@ from harness.models.base import Completion, Missing
 from harness.prices import Price, token_price
 from harness.reading import Result, board_of, decide, latest, read, test_looks
 from harness.records import Fit, Frozen, Manifest, Score, Trial
+from harness.references import document_files, documents_of
 from harness.runner import plan, run
 from harness.scorers.base import Mark
 from harness.spec import Benchmark, Located
 from harness.store import Log, RunDirectory, flushing, write_whole
 from harness.taskset import SPLITS, SplitName, TaskSet
-from harness.techniques import Classifier, FewShot, FineTune, Rag, classifier
+from harness.techniques import Classifier, FewShot, FineTune, classifier
 from harness.techniques.base import Recipe, Solver
 from harness.tuners.base import Progress
 from harness.workbench import Workbench, answer_of
@@ -92,17 +93,11 @@ def prepare(located: Located) -> Question:
     return Question(located, tasks, findings)
 
 
-def document_files(benchmark: Benchmark) -> list[str]:
-    """Every document file that an arm retrieves from, as written."""
-    named = [t.documents for t in benchmark.arms.values() if isinstance(t, Rag)]
-    return list(dict.fromkeys([*named, *([benchmark.task.documents] if benchmark.task.documents else [])]))
-
-
 def embeds(benchmark: Benchmark) -> bool:
     """Whether an arm or a metric of the benchmark needs the embedder."""
     near = any(isinstance(t, FewShot) and set(t.select) & {"nearest", "diverse"} for t in benchmark.arms.values())
-    rag = any(isinstance(t, Rag) for t in benchmark.arms.values())
-    return near or rag or any(m.scorer == "semantic_similarity" for m in benchmark.metrics.values())
+    shown = any(documents_of(t) for t in benchmark.arms.values())
+    return near or shown or any(m.scorer == "semantic_similarity" for m in benchmark.metrics.values())
 
 
 def _path(located: Located, path: str) -> Path:

@@ -19,7 +19,8 @@ from harness.models.base import Struct, Usage
 from harness.paths import project_of
 from harness.prices import Price, cost
 from harness.records import Frozen, Manifest, SeedRuns, Trial
-from harness.spec import Benchmark
+from harness.scorers import PLAIN
+from harness.spec import Benchmark, MetricSpec
 from harness.store import RunDirectory
 from harness.taskset import Example, digest
 
@@ -84,7 +85,7 @@ def board_of(directory: RunDirectory, benchmark: Benchmark) -> compare.Board:
         [e.id for e in examples],
         [e.cluster for e in examples],
         list(benchmark.arms),
-        {n: higher_is_better(m.scorer) for n, m in benchmark.metrics.items()},
+        {n: higher_is_better(m) for n, m in benchmark.metrics.items()},
         latest(directory.read_trials()),
         directory.read_scores(),
         price,
@@ -116,9 +117,11 @@ def _configuration(directory: RunDirectory) -> str:
     return digest(frozen.digests if frozen else {})
 
 
-def higher_is_better(scorer: str) -> bool:
-    """A scorer's natural direction."""
-    return scorer != "unsupported_items"
+def higher_is_better(metric: MetricSpec) -> bool:
+    """A scorer's natural direction; a scorer of the user's own has the one that the file says."""
+    if ".py:" in metric.scorer:
+        return metric.higher_is_better is not False
+    return metric.scorer not in PLAIN or PLAIN[metric.scorer].better
 
 
 def read(directory: RunDirectory) -> Result:

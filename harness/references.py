@@ -11,7 +11,7 @@ from harness.answer import Answer
 from harness.errors import Problem, SpecError, near
 from harness.scorers.base import PairScorer
 from harness.spec import Benchmark, GateSpec, ModelSpec
-from harness.techniques import Classifier, FineTune
+from harness.techniques import Classifier, FineTune, Rag
 from harness.techniques.base import Sweep, Technique
 from harness.yamlfile import Source, YamlPath, quoted
 
@@ -47,6 +47,17 @@ def is_tuned(arm: str, arms: dict[str, Any]) -> bool:
             return True
         arm = technique.model or technique.extends or ""
     return False
+
+
+def documents_of(technique: Technique) -> str | None:
+    """The document file that an arm retrieves from, as written; None where it shows no passages."""
+    return technique.documents if isinstance(technique, Rag | FineTune) else None
+
+
+def document_files(benchmark: Benchmark) -> list[str]:
+    """Every document file that the benchmark names, as written."""
+    named = [*map(documents_of, benchmark.arms.values()), benchmark.task.documents]
+    return list(dict.fromkeys(f for f in named if f))
 
 
 def swept(technique: Technique) -> dict[str, tuple[Any, ...]]:

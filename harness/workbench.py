@@ -17,7 +17,8 @@ from harness.answer import Answer
 from harness.errors import Incomplete, Problem
 from harness.models.base import Completion, Failure, Message, Missing, Model, Usage
 from harness.models.cached import Cached
-from harness.retrieval import Embedder, Index
+from harness.references import document_files
+from harness.retrieval import Embedder, Index, chunks
 from harness.runner import attempt
 from harness.scorers.base import Scorer
 from harness.spec import Benchmark, Located, ModelSpec
@@ -310,7 +311,13 @@ class Workbench:
             assert self._embedder is not None
             return self._embedder
 
-        return scorers.build(metric, spec, self.answer, embedder, self.locate)
+        return scorers.build(metric, spec, self.answer, embedder, self.locate, lambda: self.passages)
+
+    @cached_property
+    def passages(self) -> dict[str, str]:
+        """Every passage that an arm may show, by its id (of two files with the same id the last one's)."""
+        made = [p for f in document_files(self.benchmark) for d in self.documents(f) for p in chunks(d)]
+        return {p.id: f"{p.title}: {p.text}" for p in made}
 
     def price(self, model: str, usage: Usage, compute_seconds: float) -> float | None:
         """Dollars of some calls: compute seconds at the local rate, or tokens at their prices; None when not known."""

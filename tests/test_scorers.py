@@ -222,6 +222,8 @@ class TestAbstention:
             ("I don't know", "Bonn", 0, "made up an answer"),
             ("Bonn", "I don't know the answer to that", 0, "wrongly abstained"),
             ("Bonn", "Kiel", 1, "answered"),
+            ("I don't know", "I do not know that", 1, "rightly abstained"),
+            ("Bonn", "I know Bonn", 1, "answered"),
             (
                 "Bonn",
                 "I don't know every city of the land, but the one that you look for is clearly Bonn",

@@ -19,6 +19,11 @@ from harness.report.text import one_line
 from harness.spec import ModelSpec
 
 NOT = "not measured"
+INVENTED = {
+    "unsupported_items": "invented",
+    "hallucination": "hallucinated",
+    "abstention": "answered or abstained where it should",
+}
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,8 @@ def _alternatives(stored: Stored, billed: Mapping[str, Bill]) -> tuple[Fact, ...
             each = "price unknown" if cost is None else f"{figures.usd(1000 * cost)} per 1,000 tasks"
             trials = figures.many(fit.cost.trials if fit else 0, "dev trial")
             note = f"{effort.input_tokens:,.0f} prompt tokens a task, {each}, {trials}"
+            if (found := stored.recall(arm)) is not None:
+                note += f"; its {found.k} passages hold {100 * found.mean:.1f} % of the relevant documents"
             facts.append(Fact(arm, _score(stored, arm), note))
         if not arms:
             facts.append(Fact(kind.replace("_", "-"), NOT, yaml=line))
@@ -295,12 +302,12 @@ def _quality(stored: Stored) -> tuple[Fact, ...]:
     lost = f"{figures.share(made.lost_half, 1)} of examples lost half or more"
     facts.append(Fact("won and lost", f"{made.won} won, {made.lost} lost, {made.tied} tied", lost))
     for metric, spec in stored.benchmark.metrics.items():
-        if spec.scorer in ("unsupported_items", "abstention") and metric in stored.board.metrics:
+        if spec.scorer in INVENTED and metric in stored.board.metrics:
             other = stored.cells[made.baseline, metric].mean
-            name = "invented" if spec.scorer == "unsupported_items" else "abstained"
-            note = f"{100 * other:.1f} with {made.baseline}" + ("; less is better" if name == "invented" else "")
-            facts.append(Fact(name, _score(stored, made.candidate, metric), note))
-    if not any(s.scorer == "unsupported_items" for s in stored.benchmark.metrics.values()):
+            note = f"{100 * other:.1f} with {made.baseline}"
+            note += "" if stored.board.metrics[metric] else "; less is better"
+            facts.append(Fact(INVENTED[spec.scorer], _score(stored, made.candidate, metric), note))
+    if not any(s.scorer in ("unsupported_items", "hallucination") for s in stored.benchmark.metrics.values()):
         facts.append(Fact("invented", NOT, yaml="metrics: {invented: {scorer: unsupported_items}}"))
     if not stored.benchmark.task.answer.abstain:
         line = 'task: {answer: {abstain: "I do not know"}}'

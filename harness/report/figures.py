@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 from math import floor, isfinite, log10
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.recall import Recall
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,11 @@ def score_interval(low: float, high: float) -> str:
     """An interval of a score, in points of 100."""
     n = places(50 * (high - low))
     return f"{100 * low:.{n}f} to {100 * high:.{n}f}"
+
+
+def recall(found: Recall | None) -> str:
+    """Recall of retrieval in points of 100, and at how many passages."""
+    return f"{score(found.mean, found.low, found.high)} at {found.k}" if found else DASH
 
 
 def points(value: float, low: float, high: float) -> str:

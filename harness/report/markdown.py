@@ -49,6 +49,8 @@ def _sentence(text: str) -> str:
 def _table(view: View) -> list[str]:
     metrics = ordered_metrics(view)
     head = ["arm", *(escaped(m) for m in metrics), "failed", "tokens in + out", "$ per 1,000", "training"]
+    found = any(arm.recall for arm in view.arms)
+    head += ["recall of passages"] if found else []
     rows = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
     for arm in view.arms:
         cells = [arm.cells[m] for m in metrics]
@@ -69,6 +71,7 @@ def _table(view: View) -> list[str]:
             f"{arm.effort.input_tokens:,.0f} + {arm.effort.output_tokens:,.0f}",
             figures.usd(each).replace("$", "\\$"),
             trained.replace("$", "\\$"),
+            *([figures.recall(arm.recall)] if found else []),
         ]
         rows.append("| " + " | ".join(row) + " |")
     return rows

@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import Any
 
 from harness.compare import Board, Cell, Comparison, cell, compare
-from harness.models.base import Completion, Failure
+from harness.models.base import Completion, Failure, Missing
 from harness.reading import latest
+from harness.recall import Recall, recall
 from harness.records import Fit, Frozen, Manifest, Trial
 from harness.references import is_tuned
 from harness.spec import Benchmark
@@ -98,6 +99,16 @@ class Stored:
             min_effect=rules.min_effect, alpha=rules.alpha, max_missing=rules.max_missing,
         )  # fmt: skip
         return made
+
+    def recall(self, arm: str) -> Recall | None:
+        """How many of the documents that answer a row were among the passages that the arm showed."""
+        order = {e.id: e for e in self.examples}
+        if not any(e.relevant for e in self.examples):
+            return None
+        first = [self.trials.get((arm, id), [None])[0] for id in self.board.ids]
+        shown = [t.outcome.passages if t and not isinstance(t.outcome, Missing) else None for t in first]
+        wanted = [order[id].relevant for id in self.board.ids]
+        return recall(wanted, shown, self.board.clusters, self.benchmark.verdict.alpha)
 
     def text_of(self, arm: str, example: str) -> tuple[str, str]:
         """An arm's first answer to an example and what failed (empty when nothing did)."""

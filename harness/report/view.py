@@ -13,6 +13,7 @@ import numpy as np
 
 from harness import economics, stats
 from harness.compare import Board, Cell, Comparison, Effort
+from harness.recall import Recall
 from harness.records import DevTrial, Manifest
 from harness.report import figures, money
 from harness.report.checklist import Question, checklist
@@ -63,6 +64,7 @@ class ArmRow:
     chosen: str
     trials: tuple[DevTrial, ...]
     dev_score: float | None
+    recall: Recall | None
 
 
 @dataclass(frozen=True)
@@ -258,6 +260,7 @@ def _arms(stored: Stored, billed: dict[str, Bill]) -> tuple[ArmRow, ...]:
                 chosen=knobs(next((t.config for t in fit.trials if t.kept), fit.recipe)) if fit else "",
                 trials=fit.trials if fit else (),
                 dev_score=fit.dev_score if fit else None,
+                recall=stored.recall(arm),
             )
         )
     return tuple(sorted(rows, key=lambda r: (-_mean(r, stored), stored.board.arms.index(r.name))))

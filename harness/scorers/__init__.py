@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from harness.answer import Answer
 from harness.errors import Problem, SpecError
 from harness.scorers.base import Mark, PairScorer, Scorer
 from harness.scorers.custom import Custom
+from harness.scorers.facts import Fact, Hallucination
 from harness.scorers.semantic import SemanticSimilarity
 from harness.scorers.sql import SqlExecution
 from harness.scorers.structured import ExactSet, JsonMatch, SetF1, UnsupportedItems
@@ -28,10 +29,12 @@ PLAIN: dict[str, type[PairScorer]] = {
     "exact_set": ExactSet,
     "exact": Exact,
     "contains": Contains,
+    "fact": Fact,
     "json_match": JsonMatch,
     "sql_execution": SqlExecution,
     "unsupported_items": UnsupportedItems,
     "abstention": Abstention,
+    "hallucination": Hallucination,
 }
 SCORERS: tuple[str, ...] = (*PLAIN, "semantic_similarity")
 
@@ -44,6 +47,7 @@ def build(
     answer: Answer,
     embedder_factory: Callable[[], Embedder],
     locate: Callable[[str], Path] | None = None,
+    passages: Callable[[], Mapping[str, str]] = dict,
 ) -> Scorer:
     """The scorer of a metric.
 
@@ -53,6 +57,7 @@ def build(
         embedder_factory: called when a vector is first needed, never before.
         locate: resolves a path of the benchmark file and keeps it inside the project; needed for `file.py:function`,
             and for settings that are paths to be where the benchmark file says.
+        passages: the text of every passage that an arm may show, by its id; called when a scorer first needs one.
 
     Raises:
         SpecError: an unknown scorer or setting, a direction that the scorer does not have; all mistakes at once.
@@ -65,7 +70,7 @@ def build(
         scorer = SemanticSimilarity(name, answer, embedder_factory)
         known = ()
     elif metric.scorer in PLAIN:
-        return _plain(name, metric, answer, PLAIN[metric.scorer], locate)
+        return _plain(name, metric, answer, PLAIN[metric.scorer], locate, passages)
     else:
         near = difflib.get_close_matches(metric.scorer, SCORERS, n=1)
         fix = f"did you mean {near[0]!r}?" if near else "name one of these, or a file.py:function inside the project"
@@ -84,9 +89,10 @@ def _plain(
     answer: Answer,
     kind: type[PairScorer],
     locate: Callable[[str], Path] | None,
+    passages: Callable[[], Mapping[str, str]],
 ) -> Scorer:
     path = f"metrics.{name}"
-    known = tuple(f for f in kind.model_fields if f not in ("name", "answer"))
+    known = tuple(f for f in kind.model_fields if f not in ("name", "answer", "passages"))
     problems = _unknown(metric, path, known)
     if kind is Abstention and not answer.abstain:
         problems.append(
@@ -100,7 +106,8 @@ def _plain(
         if locate and kind.model_fields[key].annotation is Path and isinstance(value, str):
             settings[key] = locate(value)
     try:
-        scorer = kind.model_validate({**settings, "name": name, "answer": answer})
+        given = {"passages": passages} if kind is Hallucination else {}
+        scorer = kind.model_validate({**settings, **given, "name": name, "answer": answer})
     except ValidationError as error:
         for e in error.errors(include_input=False, include_url=False):
             where, got = ".".join(str(part) for part in e["loc"]), settings.get(str(e["loc"][0]))

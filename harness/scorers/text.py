@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import ClassVar
 
 from harness.answer import singular
 from harness.models.base import Completion
@@ -23,6 +24,22 @@ def words(text: str) -> list[str]:
 def holds(text: list[str], part: list[str]) -> bool:
     """Whether the words of `part` stand in `text` side by side, in order. No words are in every text."""
     return f" {' '.join(part)} " in f" {' '.join(text)} " if part else True
+
+
+def abstains(text: str, phrase: str | None) -> bool:
+    """Whether a text says the phrase by which answers abstain; "don't" and "do not" are the same. Without one: never.
+
+    "I don't know." and "I don't know the answer to that" abstain; a long answer that holds the phrase does not.
+    """
+    if not phrase:
+        return False
+    wanted, said = words(_written_out(phrase)), words(_written_out(text))
+    return holds(said, wanted) and len(said) <= len(wanted) + 12
+
+
+def _written_out(text: str) -> str:
+    plain = text.casefold().replace("’", "'").replace("cannot", "can not").replace("can't", "can not")
+    return plain.replace("won't", "will not").replace("n't", " not")
 
 
 class Exact(PairScorer):
@@ -58,21 +75,17 @@ class Contains(PairScorer):
 class Abstention(PairScorer):
     """`abstention`: 1 if the answer abstains exactly where the target does (`task.answer.abstain`), else 0."""
 
+    version: ClassVar[int] = 2
+
     def mark(self, example: Example, completion: Completion) -> Mark:
         """1 or 0; the label says which of the four it was."""
         if not self.answer.abstain:
             return could_not_say("the task has no `answer.abstain`")
         target = (example.target,) if isinstance(example.target, str) else example.target
-        should = self._abstains(" ".join(target))
-        does = self._abstains(completion.text)
+        should = abstains(" ".join(target), self.answer.abstain)
+        does = abstains(completion.text, self.answer.abstain)
         label = {
             (True, True): "rightly abstained", (True, False): "made up an answer",
             (False, True): "wrongly abstained", (False, False): "answered",
         }[should, does]  # fmt: skip
         return Mark(value=float(should == does), label=label)
-
-    def _abstains(self, text: str) -> bool:
-        phrase = words(self.answer.abstain or "")
-        said = words(text)
-        # "I don't know." and "I don't know the answer to that" abstain; a long answer that holds the phrase does not.
-        return holds(said, phrase) and len(said) <= len(phrase) + 12

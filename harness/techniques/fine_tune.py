@@ -6,6 +6,7 @@ same training is paid for once, however often the run is killed and started agai
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Sequence
@@ -18,9 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from harness.errors import Problem, TuneError
 from harness.models.base import Model
 from harness.records import Artifact, Fit
+from harness.retrieval import Retrieve
 from harness.taskset import Example, digest
 from harness.techniques.base import Kit, Recipe, Solver, Technique, choose
-from harness.techniques.chat import ChatSolver, chat
+from harness.techniques.chat import ChatSolver, Retriever, chat
 from harness.techniques.prompt import systems
 from harness.tuners.base import Checkpoint, Progress, Tuned, TuneJob, Tuner
 
@@ -83,29 +85,40 @@ class FineTune(Technique):
         default=100, ge=1, description="Azure's capacity of the deployment, in thousand tokens a minute."
     )
     rows: int | None = Field(default=None, ge=10, description="Train on the first n rows only.")
+    documents: str | None = Field(
+        default=None,
+        description="JSONL with id, title, text: passages of it are shown in training and at inference (as in RAFT).",
+    )
+    top_k: int = Field(default=2, ge=1, description="How many passages are shown, where there are `documents`.")
     seed: int | None = Field(default=None, description="Seed of the training; default: run.seed.")
 
     def candidates(self, start: Recipe, kit: Kit) -> list[Recipe]:
         """The prompt that training and inference share; checkpoints become candidates once they exist."""
-        written = (self.system,) if self.system is not None else None
-        return [msgspec.structs.replace(start, system=systems(written, start, kit)[0])]
+        system = systems((self.system,) if self.system is not None else None, start, kit)[0]
+        shown = {"documents": self.documents, "top_k": self.top_k} if self.documents else {"documents": "", "top_k": 0}
+        return [msgspec.structs.replace(start, system=system, **shown)]
 
     async def solver(self, recipe: Recipe, train: Sequence[Example], model: Model | None, kit: Kit) -> Solver:
-        """The tuned model under the prompt that it was trained with."""
-        return ChatSolver(await kit.open(recipe.model), kit, recipe.system)
+        """The tuned model under the prompt, and with the passages, that it was trained with."""
+        return ChatSolver(await kit.open(recipe.model), kit, recipe.system, None, await passages(recipe, kit))
 
     def params(self) -> dict[str, Any]:
         """The hyperparameters that the tuner is given: all of the YAML that bears on training."""
         skip = {"technique", "extends", "model", "system", "tuner", "served", "rows", "seed", "suffix"}
+        skip |= {"documents", "top_k"}  # they are in the training rows
         return self.model_dump(mode="json", exclude=skip)
 
-    def job(
+    async def job(
         self, train: Sequence[Example], dev: Sequence[Example], base: Model, start: Recipe, kit: Kit, home: Path
     ) -> TuneJob:
         """The training job, its files written under `home`. Its key hashes the rows, the base and the parameters."""
         recipe = self.candidates(start, kit)[0]
         rows = train[: self.rows] if self.rows else train
-        files = {"train": training_rows(recipe.system, rows, kit), "valid": training_rows(recipe.system, dev, kit)}
+        retrieve = await passages(recipe, kit)
+        files = {
+            name: await asyncio.to_thread(training_rows, recipe.system, split, kit, retrieve)
+            for name, split in (("train", rows), ("valid", dev))
+        }
         seed = self.seed if self.seed is not None else kit.seed
         key = digest([self.tuner, base.digest, files, self.params(), seed])
         folder = home / "tuned" / key
@@ -133,7 +146,7 @@ class FineTune(Technique):
             tuned, made, seconds = _existing(self.served or ""), served, 0.0
             rows = 0
         else:
-            job, tuner = self.job(train, dev, model, start, kit, kit.workdir), kit.tuner(self.tuner)
+            job, tuner = await self.job(train, dev, model, start, kit, kit.workdir), kit.tuner(self.tuner)
             rows = len(train[: self.rows] if self.rows else train)
             started = time.perf_counter()
             tuned = await run_job(job, tuner, kit)
@@ -181,7 +194,7 @@ class FineTune(Technique):
                 curve=tuned.curve,
                 info=tuned.info,
             ),
-            digest=digest([self.kind, chosen.recipe.system, winner.digest]),
+            digest=digest([self.kind, chosen.recipe.system, winner.digest, *_shown(chosen.recipe)]),
         )
 
 
@@ -210,14 +223,29 @@ async def run_job(job: TuneJob, tuner: Tuner, kit: Kit) -> Tuned:
     return tuned
 
 
-def training_rows(system: str, examples: Sequence[Example], kit: Kit) -> list[str]:
-    """Chat JSONL lines: the prompt that inference will send, and the answer as it should be written."""
+async def passages(recipe: Recipe, kit: Kit) -> Retriever | None:
+    """How the recipe's passages are found, or None without documents."""
+    return Retrieve(await kit.index(recipe.documents), recipe.top_k) if recipe.documents else None
+
+
+def training_rows(system: str, examples: Sequence[Example], kit: Kit, retrieve: Retriever | None = None) -> list[str]:
+    """Chat JSONL lines: the prompt that inference will send, and the answer as it should be written.
+
+    With `retrieve` each prompt holds the passages that inference would show for it, right or wrong ones, so that the
+    model learns to read them and to abstain (RAFT, Zhang et al. 2024, without its reasoning chains).
+    """
     lines: list[str] = []
     for example in examples:
-        messages = [msgspec.to_builtins(m) for m in chat(system, (), (), kit.render(example.input), kit)]
+        text = kit.render(example.input)
+        found = retrieve.search(text) if retrieve else ()
+        messages = [msgspec.to_builtins(m) for m in chat(system, (), found, text, kit)]
         messages.append({"role": "assistant", "content": kit.answer.write(example.target)})
         lines.append(json.dumps({"messages": messages}, ensure_ascii=False))
     return lines
+
+
+def _shown(recipe: Recipe) -> list[str | int]:
+    return [recipe.documents, recipe.top_k] if recipe.documents else []
 
 
 def _write(path: Path, lines: Sequence[str]) -> Path:

@@ -42,9 +42,12 @@ class WordEmbedder:
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
+ABSTAINS = Answer("text", abstain="I don't know")
 FORMATS = {
     "json_match": Answer("json"),
-    "abstention": Answer("text", abstain="I don't know"),
+    "abstention": ABSTAINS,
+    "fact": ABSTAINS,
+    "hallucination": ABSTAINS,
     "sql_execution": Answer("sql"),
 }
 SETTINGS: dict[str, dict[str, Any]] = {"sql_execution": {"databases": "dbs"}}
@@ -53,11 +56,15 @@ TARGETS: dict[str, str | tuple[str, ...]] = {
     "json_match": '{"city": "Bonn", "year": 1949}',
     "abstention": "I don't know",
     "sql_execution": "SELECT name FROM egg",
+    "fact": ("14 days", "£5"),
+    "hallucination": "I don't know",
 }
 ANSWERS = {
     "json_match": ['{"city": "bonn", "year": 1949.0}', '{"city": "Kiel"}', "{}", "[1]", "not json"],
     "abstention": ["I don't know.", "It is Paris", "", "i do not know, perhaps Paris", "🥚"],
     "sql_execution": ["select egg.name from egg;", "SELECT id FROM egg", "", "DROP TABLE egg", "SELECT", "🥚"],
+    "fact": ["It's 5 pounds for fourteen days.", "14 days", "I don't know", "", "🥚"],
+    "hallucination": ["I do not know.", "2 eggs", "It is Paris", "", "🥚"],
 }
 LIST_ANSWERS = ['["egg", "SALT"]', "Eggs, Salt", "[]", '["unicorn horn"]', '["eggs"', "🥚"]
 NAMES = [*SCORERS, "own.py:overlap"]
