@@ -14,30 +14,37 @@ from pathlib import Path
 
 import msgspec
 
-from harness.models.base import Message, Model, Request, Struct, Usage
+from harness.models.base import Completion, Message, Model, Request, Struct, Usage
 from harness.models.cached import Cached
 from harness.retrieval import Passage, chunks
 from harness.store import write_whole
-from harness.taskset import TaskSet
+from harness.taskset import TaskSet, digest
 from harness.techniques import Classifier, FineTune
 from harness.techniques.base import Recipe, rungs
 from harness.techniques.chat import chat
 from harness.techniques.classifier import NAME as CLASSIFIER
-from harness.workbench import Workbench
+from harness.tuners.base import Progress
+from harness.workbench import Workbench, answer_tokens
 
 START_SECONDS = 25.0  # opening models and the embedder, relevance, the report
 SERVE_SECONDS = 9.0  # merging and opening one checkpoint
 BAND = 1.35
 VECTOR_SECONDS = 0.02  # one short text through the embedder
 REGRESSION_SECONDS = 0.5  # one linear classifier on hundreds of rows
-CHATTY = 1.3  # an untuned model's answer against the labelled one
+CHATTY = 1.3  # an untuned hosted model's answer against the labelled one; of a local one it is measured
+SAMPLE = 48  # prompts that are timed
+WRITTEN = 64  # tokens after which a timed answer that goes on is taken to go on to the limit
 
 
 class Speed(Struct, frozen=True):
-    """A local engine's speed at its usual concurrency: prompt tokens read and answer tokens written a second."""
+    """A local engine's speed at its usual concurrency: prompt tokens read and answer tokens written a second.
+
+    `untuned` is the mean length in tokens of the untuned model's answers to this task without shots.
+    """
 
     prompt: float
     answer: float
+    untuned: float
 
 
 class ArmEstimate(Struct, frozen=True):
@@ -109,9 +116,10 @@ def _asking(
     prompt, shared = (sum(s[i] for s in sizes) / len(sizes) for i in (0, 1))
     tuned = bool(bench.benchmark.arms[name].model) or isinstance(bench.benchmark.arms[name], FineTune)
     targets = [e.target for e in (*tasks.train, *tasks.dev)][:200]
-    written = [model.count_tokens((Message("assistant", bench.answer.write(t)),)) for t in targets]
+    written = [answer_tokens(model, bench.answer.write(t)) for t in targets]
     answer = sum(written) / max(len(written), 1)
-    answer *= 1.0 if tuned or recipes[0].k else CHATTY
+    if not tuned and not recipes[0].k:
+        answer = speed.untuned if speed else answer * CHATTY
     asked = dev + test
     seconds = None
     if speed is not None:
@@ -169,29 +177,37 @@ async def _training(
 async def _speed(bench: Workbench, model: Model, tasks: TaskSet, allowed: bool) -> Speed | None:
     file = bench.home / "speed.json"
     known = msgspec.json.decode(file.read_bytes(), type=dict[str, Speed]) if file.exists() else {}
-    if model.digest not in known and allowed:
-        examples = (*tasks.train, *tasks.dev, *tasks.test)[: bench.benchmark.run.max_concurrency]
+    key = digest([model.digest, tasks.digest, bench.benchmark.task.input, bench.max_tokens])
+    if key not in known and allowed:
+        examples = (*tasks.dev, *tasks.train, *tasks.test)[: min(bench.benchmark.run.max_concurrency, SAMPLE)]
         prompts = [chat(bench.answer.ask(), (), (), bench.render(e.input), bench) for e in examples]
         engine = model.model if isinstance(model, Cached) else model  # a kept answer takes no time
-        known[model.digest] = await measure_speed(engine, prompts)
+        bench.progress(Progress(status="estimate: timing the model", total=1))
+        known[key] = await measure_speed(engine, prompts, bench.max_tokens)
+        bench.progress(Progress(status="estimate: timing the model", done=1, total=1))
         write_whole(file, msgspec.json.encode(known))
-    return known.get(model.digest)
+    return known.get(key)
 
 
-async def measure_speed(model: Model, prompts: Sequence[tuple[Message, ...]], answer_tokens: int = 40) -> Speed:
-    """Time an engine on a batch of prompts: once for one token each (reading), once for more (writing)."""
+async def measure_speed(model: Model, prompts: Sequence[tuple[Message, ...]], max_tokens: int) -> Speed:
+    """Time an engine on a batch of prompts: once for one token each (reading), once for up to `WRITTEN` (writing)."""
+    most = min(max_tokens, WRITTEN)
 
-    async def timed(max_tokens: int, temperature: float) -> tuple[float, int, int]:
+    async def timed(tokens: int) -> tuple[float, list[Completion]]:
         started = time.perf_counter()
-        requests = [Request(p, max_tokens=max_tokens, temperature=temperature) for p in prompts]
-        made = await asyncio.gather(*(model.generate(r) for r in requests))
-        seconds = time.perf_counter() - started
-        return seconds, sum(c.usage.input for c in made), sum(c.usage.output for c in made)
+        made = await asyncio.gather(*(model.generate(Request(p, max_tokens=tokens)) for p in prompts))
+        return time.perf_counter() - started, list(made)
 
     await model.generate(Request((Message("user", "Hello"),), max_tokens=1))  # loads the engine
-    reading, read, _ = await timed(1, 0.0)
-    writing, _, written = await timed(answer_tokens, 0.0)
-    return Speed(prompt=read / reading, answer=max(written - len(prompts), 1) / writing)
+    reading, read = await timed(1)
+    writing, written = await timed(most)  # what it has read, it finds in its cache
+    tokens = sum(c.usage.output for c in written)
+    lengths = [max_tokens if c.finish == "length" else c.usage.output for c in written]
+    return Speed(
+        prompt=sum(c.usage.input for c in read) / reading,
+        answer=max(tokens - len(prompts), 1) / writing,
+        untuned=sum(lengths) / len(lengths),
+    )
 
 
 def _total(arms: Sequence[ArmEstimate]) -> RunEstimate:

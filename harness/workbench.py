@@ -52,6 +52,8 @@ class Workbench:
         self.progress = show
         self._models: dict[str, Model] = {}
         self._opening = asyncio.Lock()
+        self._gate = asyncio.Semaphore(self.benchmark.run.max_concurrency)
+        self._counts: dict[str, list[int]] = {}
         self._embedder: Embedder | None = None
         self._indexes: dict[str, Index] = {}
         self._tuners: dict[str, Tuner] = {}
@@ -105,15 +107,14 @@ class Workbench:
 
     async def score(self, solver: Solver, examples: Sequence[Example], label: str) -> Scored:
         """The primary metric on dev examples; an outage ends the fit: a choice on half the rows is no choice."""
-        gate = asyncio.Semaphore(self.benchmark.run.max_concurrency)
-        done = 0
+        count = self._counts.setdefault(label, [0, 0])  # done and in all, of the configurations that share a label
+        count[1] += len(examples)
 
         async def one(example: Example) -> Completion | Failure | Missing:
-            nonlocal done
-            async with gate:
+            async with self._gate:
                 outcome = await attempt(solver, example, 0, self.answer)
-            done += 1
-            self.progress(Progress(status=f"dev: {label}", done=done, total=len(examples)))
+            count[0] += 1
+            self.progress(Progress(status=f"dev: {label}", done=count[0], total=count[1]))
             return outcome
 
         outcomes = await asyncio.gather(*(one(e) for e in examples))
@@ -334,7 +335,7 @@ class Workbench:
             model = await self.base()
             answers = {self.answer.write(e.target) for e in (*train, *dev)}
             longest = sorted(answers, key=len)[-20:] or [""]
-            most = max(model.count_tokens((Message("assistant", text),)) for text in longest)
+            most = max(answer_tokens(model, text) for text in longest)
             self.max_tokens = max(32, -(-most * 5 // 4 // 16) * 16)
         return self.max_tokens
 
@@ -357,6 +358,11 @@ class Workbench:
         self.notes += await self.sweep()
         if "cache" in self.__dict__:
             self.cache.close()
+
+
+def answer_tokens(model: Model, text: str) -> int:
+    """Tokens of an answer alone, without the frame that the chat template puts around a turn."""
+    return model.count_tokens((Message("assistant", text),)) - model.count_tokens((Message("assistant", ""),))
 
 
 def answer_of(benchmark: Benchmark) -> Answer:

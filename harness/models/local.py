@@ -28,7 +28,8 @@ from harness.models.weights import digest_of, fetch
 from harness.models.worker import Answer, EngineName, Hello, Job, Options
 from harness.taskset import digest
 
-BATCH = {"openvino": 32, "transformers": 16}
+# A step on a CPU takes hardly longer for 64 prompts than for 32: its matrices are too flat to fill the processor.
+BATCH = {"openvino": 64, "transformers": 16}
 
 
 def open_local(
@@ -38,7 +39,7 @@ def open_local(
     engine: Literal["auto", "transformers", "openvino"] = "auto",
     max_batch: int | None = None,
     threads: int | None = None,
-    cache_mb: int = 512,
+    cache_mb: int = 1024,
     progress: Callable[[int, int], None] | None = None,
 ) -> LocalModel:
     """A model on local weights; fetches them when they are named and not here yet.

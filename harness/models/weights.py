@@ -351,9 +351,11 @@ def _write_manifest(directory: Path, manifest: Manifest) -> None:
 
 
 def _show(name: str) -> Callable[[int, int], None]:
-    """A progress line on stderr."""
+    """A progress line on stderr: redrawn on a terminal, else written once at the end."""
 
     def show(done: int, total: int) -> None:
+        if done < total and not sys.stderr.isatty():
+            return
         end = "\n" if done == total else ""
         print(f"\r{name}: {done / 1e6:.0f} of {total / 1e6:.0f} MB", end=end, file=sys.stderr, flush=True)  # noqa: T201
 

@@ -6,6 +6,7 @@ them on dev, stops the hopeless ones early, and the winner is all that is needed
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,7 +198,7 @@ class Technique(BaseModel):
         async def build(recipe: Recipe) -> Solver:
             return await self.solver(recipe, train, model, kit)
 
-        chosen = await choose(recipes, build, dev, kit, arm)
+        chosen = await choose(recipes, build, dev, kit, arm, together=True)
         return Fit(
             arm=arm,
             technique=self.kind,
@@ -238,8 +239,13 @@ async def choose(
     dev: Sequence[Example],
     kit: Kit,
     arm: str,
+    *,
+    together: bool,
 ) -> Chosen:
     """Score recipes on dev by successive halving; ties go to the earlier (the cheaper) one.
+
+    `together` asks the candidates of a rung side by side, so that a local engine's batch is full to the last row; not
+    for candidates on models of their own, of which one at a time is held in memory.
 
     Without dev rows the first recipe is taken as it is, and its dev score is None.
     """
@@ -254,8 +260,14 @@ async def choose(
         for i in alive:
             if i not in solvers:
                 solvers[i] = await build(recipes[i])
-            scored = await kit.score(solvers[i], dev[:rows], f"{arm} {i + 1}/{len(recipes)}")
-            latest[i] = (rows, scored)
+        asked = [(solvers[i], f"{arm}, {keep} of {len(recipes)}" if together else f"{arm} {i + 1}") for i in alive]
+        if together:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(kit.score(solver, dev[:rows], label)) for solver, label in asked]
+            found = [task.result() for task in tasks]
+        else:
+            found = [await kit.score(solver, dev[:rows], label) for solver, label in asked]
+        latest |= {i: (rows, scored) for i, scored in zip(alive, found, strict=True)}
     best = min(alive, key=lambda i: (-latest[i][1].mean, i))
     trials: list[DevTrial] = []
     for i, recipe in enumerate(recipes):

@@ -78,7 +78,7 @@ class Classifier(Technique):
             made.append(await self.solver(recipe, train, None, kit))
             return made[-1]
 
-        chosen = await choose(self.candidates(start, kit), build, dev, kit, arm)
+        chosen = await choose(self.candidates(start, kit), build, dev, kit, arm, together=False)
         if not made:  # no dev rows, no choice: the first is trained all the same
             await build(chosen.recipe)
         seconds = sum(s.fitted.seconds for s in made) + max(s.fitted.embedding_seconds for s in made)

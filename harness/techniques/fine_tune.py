@@ -163,7 +163,7 @@ class FineTune(Technique):
         async def build(candidate: Recipe) -> Solver:
             return await self.solver(candidate, train, None, kit)
 
-        chosen = await choose(recipes, build, dev, kit, arm)
+        chosen = await choose(recipes, build, dev, kit, arm, together=False)
         if job is not None and tuner is not None:
             # the others' deployments would bill until the end
             await tuner.clean(job, keep=served[made.index(chosen.recipe.model)])

@@ -58,14 +58,15 @@ def attention(
     groups, width = key.shape[1], query.shape[-1]
     scale = scaling if scaling is not None else width**-0.5
     bounds = [0, query.shape[2]] if cu_seq_lens_q is None else cu_seq_lens_q.tolist()
+    lengths = [end - start for start, end in itertools.pairwise(bounds)]
     rows: list[torch.Tensor] = []
-    for start, end in itertools.pairwise(bounds):
-        n = end - start
+    # Split, not sliced: the gradient of a slice is a tensor of zeros as long as the whole pack, once a row.
+    for q, k, v in zip(*(t[0].split(lengths, 1) for t in (query, key, value)), strict=True):
         # The heads that share a key head are stacked under each other, so that it is never copied.
-        q = query[0, :, start:end].reshape(groups, -1, width)
-        future = _future(n, q.shape[1] // n, q.dtype).expand(groups, -1, -1)
-        scores = torch.baddbmm(future, q, key[0, :, start:end].transpose(1, 2), alpha=scale)
-        rows.append(torch.bmm(torch.softmax(scores, -1), value[0, :, start:end]).view(1, -1, n, width))
+        n, stacked = q.shape[1], q.reshape(groups, -1, width)
+        future = _future(n, stacked.shape[1] // n, q.dtype).expand(groups, -1, -1)
+        scores = torch.baddbmm(future, stacked, k.transpose(1, 2), alpha=scale)
+        rows.append(torch.bmm(torch.softmax(scores, -1), v).view(1, -1, n, width))
     return torch.cat(rows, 2).transpose(1, 2), None
 
 

@@ -23,7 +23,7 @@ from harness.errors import ModelError, Problem, TuneError
 from harness.tuners import training_file
 from harness.tuners.base import Checkpoint, Estimate, Finding, Progress, Report, Tuned, TuneJob
 from harness.tuners.trl_files import BUSY, CANCELLED, Line, Plan, Result, write_whole
-from harness.tuners.trl_speed import Speed
+from harness.tuners.trl_speed import Speed, waiting
 
 LEARNING_RATE = 1e-3
 EPOCHS = 3
@@ -165,9 +165,8 @@ class TrlTuner:
     async def _work(self, job: TuneJob, report: Report) -> int:
         """Run the worker until it ends; returns its exit code. The worker dies with us: it reads our pipe."""
         environment = {
-            **os.environ,
-            # Threads that wait must sleep: spinning ones take the other core from whoever works on it.
-            "OMP_WAIT_POLICY": "PASSIVE",
+            **{k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")},
+            **await asyncio.to_thread(waiting),
             "OMP_NUM_THREADS": str(self._threads),
             "MKL_NUM_THREADS": str(self._threads),
             "TOKENIZERS_PARALLELISM": "false",
