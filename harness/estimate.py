@@ -32,8 +32,8 @@ BAND = 1.35
 VECTOR_SECONDS = 0.02  # one short text through the embedder
 REGRESSION_SECONDS = 0.5  # one linear classifier on hundreds of rows
 CHATTY = 1.3  # an untuned hosted model's answer against the labelled one; of a local one it is measured
-SAMPLE = 48  # prompts that are timed
-WRITTEN = 64  # tokens after which a timed answer that goes on is taken to go on to the limit
+SAMPLE = 32  # prompts that are timed
+WRITTEN = 48  # tokens after which a timed answer that goes on is taken to go on to the limit
 
 
 class Speed(Struct, frozen=True):

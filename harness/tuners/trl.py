@@ -22,7 +22,7 @@ import msgspec
 from harness.errors import ModelError, Problem, TuneError
 from harness.tuners import training_file
 from harness.tuners.base import Checkpoint, Estimate, Finding, Progress, Report, Tuned, TuneJob
-from harness.tuners.trl_files import BUSY, CANCELLED, Line, Plan, Result, write_whole
+from harness.tuners.trl_files import BUSY, CANCELLED, VALID_ROWS, Line, Plan, Result, write_whole
 from harness.tuners.trl_speed import Speed, waiting
 
 LEARNING_RATE = 1e-3
@@ -84,7 +84,7 @@ class TrlTuner:
         size = [min(training_file.count_tokens(r, encode), limit or sys.maxsize) for r in rows]
         tokens = sum(size) * epochs
         # A dev row takes the forward third of a training row's work.
-        work = tokens + epochs * sum(training_file.count_tokens(r, encode) for r in dev) / 3
+        work = tokens + epochs * sum(training_file.count_tokens(r, encode) for r in dev[:VALID_ROWS]) / 3
         seconds, why = self._speed.seconds(work, parameters(self._directory(job)), self._threads)
         return Estimate(trained_tokens=tokens, epochs=float(epochs), usd=None, seconds=seconds, why=why)
 

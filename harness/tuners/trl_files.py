@@ -10,6 +10,8 @@ from harness.models.base import Struct
 
 BUSY, CANCELLED = 75, 76
 """Exit codes of the worker: another process trains in this directory; `cancel` was asked for or the parent died."""
+VALID_ROWS = 24
+"""Dev rows whose loss is computed after an epoch, for the curve; checkpoints are chosen by the metric on all of dev."""
 
 
 class Plan(Struct, frozen=True):

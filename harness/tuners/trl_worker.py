@@ -21,7 +21,7 @@ import msgspec
 
 from harness.tuners import training_file
 from harness.tuners.lora import build, choose_pad, tokenize
-from harness.tuners.trl_files import BUSY, CANCELLED, Line, Plan, Result, write_whole
+from harness.tuners.trl_files import BUSY, CANCELLED, VALID_ROWS, Line, Plan, Result, write_whole
 
 SAVE_SECONDS = 30.0
 
@@ -117,7 +117,8 @@ def train(plan: Plan, workdir: Path, say: Journal) -> Result:
     examples = tokenize(training_file.read(Path(plan.train)), tokenizer, plan.max_length)
     if not examples:
         raise ValueError(f"no row has any of its answer within {plan.max_length} tokens")
-    dev = tokenize(training_file.read(Path(plan.valid)), tokenizer, plan.max_length) if plan.valid else []
+    valid = training_file.read(Path(plan.valid))[:VALID_ROWS] if plan.valid else []
+    dev = tokenize(valid, tokenizer, plan.max_length)
     resumed = last_whole(workdir / "trainer")
     clock = Clock(before=resumed[1] if resumed else 0.0)
     trainer, info = build(plan, workdir, tokenizer, examples, Dataset.from_list(dev) if dev else None)
@@ -127,8 +128,8 @@ def train(plan: Plan, workdir: Path, say: Journal) -> Result:
     say(Line("training", 0, steps * plan.epochs, message="resumed" if resumed else ""))
     trainer.train(resume_from_checkpoint=str(resumed[0]) if resumed else None)
     history = trainer.state.log_history
-    valid = {h["step"]: h["eval_loss"] for h in history if "eval_loss" in h}
-    curve = tuple((int(h["step"]), float(h["loss"]), valid.get(h["step"])) for h in history if "loss" in h)
+    losses = {h["step"]: h["eval_loss"] for h in history if "eval_loss" in h}
+    curve = tuple((int(h["step"]), float(h["loss"]), losses.get(h["step"])) for h in history if "loss" in h)
     tokens = sum(len(e["input_ids"]) for e in examples) * plan.epochs
     seconds = clock.seconds
     info |= {"peak_mb": peak_mb(), "tokens_per_second": round(tokens / seconds, 1), "rows": len(examples)}
