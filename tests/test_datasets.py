@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from harness import pipeline, specfile
+
 DATASETS = Path(__file__).parents[1] / "datasets"
 Row = dict[str, Any]
 
@@ -69,6 +71,16 @@ def test_every_shipped_set_passes() -> None:
     assert {line.split(":")[0] for line in done.stdout.splitlines()} == {
         p.parent.name for p in DATASETS.glob("*/test.jsonl")
     }
+
+
+BENCHMARKS = sorted(p for p in DATASETS.parent.glob("benchmarks/*.yaml"))
+
+
+@pytest.mark.parametrize("file", BENCHMARKS, ids=[p.stem for p in BENCHMARKS])
+def test_every_shipped_benchmark_is_sound(file: Path) -> None:
+    question = pipeline.prepare(specfile.read(file))
+    assert [f for f in question.findings if f.severity == "error"] == []
+    assert len(question.tasks.test) >= 120
 
 
 def test_exit_codes(recipes: Path, validate: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
@@ -326,3 +338,95 @@ def test_an_answer_of_the_set_is_no_style_example(tone: Path, validate: ModuleTy
     leaked = rows(tone, "test")[0]["answer"]
     edit(tone, "style", lambda s: s.append(s[0] | {"id": "style-999", "text": leaked.upper()}))
     assert whats(validate, tone) == ["a style example that is an answer of the set"]
+
+
+@pytest.fixture
+def sql(tmp_path: Path, validate: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two of the databases with their rows."""
+    folder = tmp_path / "text_to_sql"
+    folder.mkdir()
+    shutil.copy(DATASETS / "text_to_sql" / "check.py", folder)
+    for name in ("library", "clinic"):
+        shutil.copytree(DATASETS / "text_to_sql" / "databases" / name, folder / "databases" / name)
+    for split in ("train", "dev", "test"):
+        kept = [r for r in rows(DATASETS / "text_to_sql", split) if r["db"] in ("library", "clinic")]
+        write(folder, split, kept)
+    small = {"train": 22, "dev": 6, "test": 12}
+    monkeypatch.setitem(validate.SETS, "text_to_sql", dataclasses.replace(validate.SETS["text_to_sql"], least=small))
+    return folder
+
+
+def sql_row(**changes: Any) -> Row:
+    """A sound row, then spoilt by `changes`."""
+    return {
+        "id": "library-99",
+        "db": "library",
+        "schema": (DATASETS / "text_to_sql/databases/library/schema.sql").read_text("utf-8").strip(),
+        "question": "The zyzzyva of the wug, jvxed?",
+        "sql": "SELECT title, copies FROM book WHERE copies > 1 AND year > 2000",
+        "cluster": "library",
+    } | changes
+
+
+LUCKY, STORED = "a query that is right without a clause", "a query whose rows depend on how the table is stored"
+TRIVIAL, NO_ROWS = "a trivial query is right", "a query that does not run"
+SQL_FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("nothing", {}, []),
+    ("another id", {"id": "lib-99"}, ["an id of another form"]),
+    ("another cluster", {"cluster": "clinic"}, ["an id of another form"]),
+    ("an unknown database", {"id": "zoo-99", "db": "zoo", "cluster": "zoo"}, ["no such database"]),
+    ("another schema", {"schema": "CREATE TABLE book (id INT)"}, ["not the schema of the database"]),
+    ("an end mark", {"sql": "SELECT title FROM book;"}, ["not one SELECT on one line without an end mark"]),
+    ("two lines", {"sql": "SELECT title\nFROM book"}, ["not one SELECT on one line without an end mark"]),
+    ("no SELECT", {"sql": "DELETE FROM book"}, ["not one SELECT on one line without an end mark"]),
+    ("a mark without an order", {"ordered": True}, ["`ordered` is true or absent, and the query then has an ORDER BY"]),
+    ("an unknown column", {"sql": "SELECT titel FROM book"}, [NO_ROWS]),
+    ("a function that is refused", {"sql": "SELECT random()"}, [NO_ROWS]),
+    ("the whole table", {"sql": "SELECT * FROM member"}, [TRIVIAL]),
+    ("the number of rows", {"sql": "SELECT COUNT(id) FROM member"}, [TRIVIAL]),
+    ("any three", {"sql": "SELECT title, copies, year FROM book LIMIT 3"}, [STORED]),
+    ("an order that ties", {"sql": "SELECT title, genre FROM book ORDER BY genre", "ordered": True}, [STORED]),
+    ("a condition that says nothing", {"sql": "SELECT copies, year FROM book WHERE id > 0"}, [LUCKY]),
+    ("a DISTINCT that says nothing", {"sql": "SELECT DISTINCT id, genre FROM book"}, [LUCKY]),
+    (
+        "another row's result",
+        {"sql": "SELECT title FROM book WHERE author IS NULL ORDER BY year"},
+        ["two rows of a database with one result"],
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "what"), [f[1:] for f in SQL_FAULTS], ids=[f[0] for f in SQL_FAULTS])
+def test_a_planted_sql_row(sql: Path, validate: ModuleType, changes: dict[str, Any], what: list[str]) -> None:
+    edit(sql, "train", lambda train: train.append(sql_row(**changes)))
+    assert whats(validate, sql) == what
+
+
+def test_questions_alone_make_sql_rows_alike(sql: Path, validate: ModuleType) -> None:
+    told = next(r for r in rows(sql, "test") if r["db"] == "library")
+    again = sql_row(question=f"So, {told['question']}")
+    edit(sql, "train", lambda train: train.append(again))
+    assert whats(validate, sql) == ["near-duplicates in two splits"]
+    edit(sql, "train", lambda train: train[-1].update(question=told["question"].upper()))
+    assert whats(validate, sql) == ["near-duplicates in two splits", "a question that stands twice"]
+
+
+def test_databases_of_sql_rows(sql: Path, validate: ModuleType) -> None:
+    edit(sql, "dev", lambda dev: dev.__setitem__(slice(None), [r for r in dev if r["db"] == "clinic"] * 2))
+    edit(
+        sql,
+        "dev",
+        lambda dev: [r.update(id=f"clinic-9{i}", question=f"{'ZYX'[i % 3] * 9} {i}?") for i, r in enumerate(dev)],
+    )
+    found = whats(validate, sql)
+    assert "a database without rows of a split" in found
+    (sql / "databases" / "library" / "fill_b.sql").unlink()
+    assert "too few fills" in whats(validate, sql)
+    (sql / "databases" / "library" / "fill_a.sql").write_text("INSERT INTO nowhere VALUES (1);")
+    assert any("cannot be built: no such table: nowhere" in what for what in whats(validate, sql))
+
+
+def test_too_many_sql_queries_that_find_nothing(sql: Path, validate: ModuleType) -> None:
+    for fill in ("fill_a", "fill_b"):
+        (sql / "databases" / "clinic" / f"{fill}.sql").write_text("DELETE FROM visit;")
+    assert "too many queries that find nothing" in whats(validate, sql)

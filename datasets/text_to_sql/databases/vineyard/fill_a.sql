@@ -1,0 +1,3 @@
+INSERT INTO plot VALUES ('N1', 'Riesling', 1.2, 1989, 'north'), ('N2', 'Riesling', 0.8, 2004, 'north'), ('S1', 'Pinot Noir', 2.5, 1998, 'south'), ('S2', 'Merlot', 1.6, 2011, 'south'), ('E1', 'Silvaner', 0.5, 1976, 'east'), ('E2', 'Silvaner', 0.9, 2021, NULL);
+INSERT INTO harvest VALUES ('N1', 2022, 7.1, 88), ('N1', 2023, 6.4, 91), ('N2', 2023, 4.9, 86), ('S1', 2022, 12.3, 95), ('S1', 2023, 9.8, 99), ('S2', 2023, 8.8, 94), ('E1', 2022, 2.2, NULL), ('E1', 2023, 2.6, 84);
+INSERT INTO wine VALUES ('Old Wall', 'Riesling', 2022, 5200, 14.5), ('Kiln', 'Pinot Noir', 2022, 6100, 19), ('Kiln Reserve', 'Pinot Noir', 2021, 900, 42), ('Starling', 'Silvaner', 2023, 2400, 9.5), ('Two Gates', 'Merlot', 2023, 0, NULL), ('Old Wall', 'Riesling', 2023, 4700, 13);

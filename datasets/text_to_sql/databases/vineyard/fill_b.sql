@@ -1,0 +1,3 @@
+INSERT INTO plot VALUES ('N1', 'Riesling', 1.2, 1989, 'north'), ('W1', 'Merlot', 3.1, 2001, 'west'), ('W2', 'Bacchus', 0.7, 2016, 'west'), ('S1', 'Bacchus', 1.9, 1995, 'south'), ('S3', 'Chardonnay', 1.1, 2022, NULL);
+INSERT INTO harvest VALUES ('N1', 2023, 8.2, 87), ('W1', 2023, 14.6, 92), ('W1', 2024, 11, 90), ('W2', 2024, 3.3, 79), ('S1', 2022, 6.7, 96), ('S1', 2024, 7.4, NULL), ('N1', 2024, 5.5, 93);
+INSERT INTO wine VALUES ('Old Wall', 'Riesling', 2023, 3900, 12), ('Skylark', 'Bacchus', 2022, 1500, 16.5), ('Skylark', 'Bacchus', 2024, 2200, NULL), ('Ledger', 'Merlot', 2023, 7200, 11), ('Ledger Reserve', 'Merlot', 2023, 300, 38);
