@@ -6,6 +6,7 @@ failed trial is in its arm's mean as the worst value; a missing one drops the pa
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -154,23 +155,23 @@ def board(
     whole = dict.fromkeys(metrics, True)
     failed = {a: np.zeros(n, dtype=bool) for a in arms}
     tally = {a: _Tally(n) for a in arms}
-    seen: set[tuple[str, str, int]] = set()
+    seen = _Once(n)
     for trial in trials:
         if trial.arm not in tally:
             continue
-        if trial.example not in row or trial.key in seen:
-            what = "twice the same trial" if trial.key in seen else "a trial of no test example"
+        i = row.get(trial.example)
+        if i is None or not seen.first(i, trial.arm, trial.repeat):
+            what = "a trial of no test example" if i is None else "twice the same trial"
             raise DataError(Problem(f"{what}: {trial.arm}/{trial.example}", fix="move the run away and run again"))
-        seen.add(trial.key)
-        i, outcome = row[trial.example], trial.outcome
+        outcome = trial.outcome
         failed[trial.arm][i] |= isinstance(outcome, Failure)
         tally[trial.arm].add(i, outcome, price)
-    marked: set[tuple[str, str, int, str]] = set()
+    marked = _Once(n)
     for score in scores:
         if score.value is None or score.arm not in failed or score.metric not in metrics:
             continue
-        key = (score.arm, score.example, score.repeat, score.metric)
-        if score.example not in row or key in marked or not 0.0 <= score.value <= 1.0:
+        i = row.get(score.example)
+        if i is None or not 0.0 <= score.value <= 1.0 or not marked.first(i, score.arm, score.metric, score.repeat):
             raise DataError(
                 Problem(
                     f"score {score.metric} of {score.arm}/{score.example} cannot be used",
@@ -178,8 +179,6 @@ def board(
                     valid="one score in [0, 1] for each trial of a test example",
                 )
             )
-        marked.add(key)
-        i = row[score.example]
         sums[score.arm, score.metric][i] += score.value
         counts[score.arm, score.metric][i] += 1
         if score.value not in (0.0, 1.0) or score.repeat:
@@ -200,6 +199,24 @@ def board(
     )
 
 
+class _Once:
+    """Which examples were seen under a key: a byte each."""
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+        self._seen: dict[tuple[object, ...], bytearray] = {}
+
+    def first(self, i: int, *key: object) -> bool:
+        """Whether this is the first time."""
+        seen = self._seen.get(key)
+        if seen is None:
+            seen = self._seen[key] = bytearray(self._n)
+        if seen[i]:
+            return False
+        seen[i] = 1
+        return True
+
+
 class _Tally:
     """Adds up what an arm's trials took."""
 
@@ -208,7 +225,7 @@ class _Tally:
         self.latency = np.zeros(n)
         self.calls = np.zeros(n, dtype=np.int64)
         self.usage = Usage()
-        self.seconds: list[float] = []
+        self.seconds = array("d")
         self.compute = 0.0
         self.failures: Counter[str] = Counter()
 

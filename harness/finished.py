@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,7 +11,7 @@ from harness.errors import Incomplete, Problem
 from harness.models.base import Completion, Failure
 from harness.paths import shown
 from harness.prices import Price
-from harness.reading import benchmark_of, board_of, latest
+from harness.reading import benchmark_of, board_of, trials_of
 from harness.records import Fit, Frozen, Manifest
 from harness.spec import Benchmark
 from harness.store import RunDirectory
@@ -45,9 +46,9 @@ class FinishedRun:
         return board_of(self.directory, self.benchmark)
 
     @cached_property
-    def examples(self) -> tuple[Example, ...]:
+    def examples(self) -> Sequence[Example]:
         """The test examples."""
-        return self.directory.load("examples.json", tuple[Example, ...]) or ()
+        return self.directory.examples()
 
     @cached_property
     def frozen(self) -> Frozen | None:
@@ -80,7 +81,7 @@ class FinishedRun:
     def outcomes(self) -> dict[tuple[str, str], list[Completion | Failure | None]]:
         """What each arm made of each example, in the order of repeats; None where it is missing."""
         found: dict[tuple[str, str], list[Completion | Failure | None]] = {}
-        for trial in sorted(latest(self.directory.read_trials()), key=lambda t: t.key):
+        for _, trial in trials_of(self.directory, self.benchmark, self.board.ids).walk():
             found.setdefault((trial.arm, trial.example), []).append(trial.completion or trial.failure)
         return found
 

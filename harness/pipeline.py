@@ -13,27 +13,28 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
 
-from harness import hygiene, paths, receipt, records, stats, taskset
+from harness import hygiene, paths, receipt, records, scoring, stats, taskset
 from harness.choice import frozen_choice, ordered
 from harness.errors import DataError, HarnessError, Incomplete, Problem, capped
 from harness.estimate import RunEstimate, forecast
 from harness.hygiene import Finding
-from harness.models.base import Completion, Missing
+from harness.models.base import Completion
 from harness.prices import Price, token_price
-from harness.reading import Result, board_of, decide, latest, read, test_looks
-from harness.records import Fit, Frozen, Manifest, Score, Trial
+from harness.reading import Result, board_of, decide, read, test_looks, trials_of
+from harness.records import Fit, Frozen, Manifest, Trial
 from harness.references import document_files, documents_of
 from harness.runner import plan, run
-from harness.scorers.base import Mark
 from harness.spec import Benchmark, Located
 from harness.store import Log, RunDirectory, flushing, write_whole
 from harness.taskset import SPLITS, SplitName, TaskSet
 from harness.techniques import Classifier, FewShot, FineTune, classifier
 from harness.techniques.base import Recipe, Solver
+from harness.trials import Trials
 from harness.tuners.base import Progress
 from harness.workbench import Workbench, answer_of
 
@@ -77,20 +78,25 @@ def prepare(located: Located) -> Question:
     )
     if any(isinstance(t, Classifier) for t in benchmark.arms.values()):
         classifier.check(tasks.train, answer_of(benchmark))
-    documents = [d for path in document_files(benchmark) for d in taskset.documents(_path(located, path))]
-    findings = hygiene.find_leaks(tasks, documents)
+    stored = directory_of(located, tasks).load("hygiene.json", tuple[Finding, ...])
+    findings = _findings(located, tasks) if stored is None else stored  # the same data: the same findings
     errors = [f for f in findings if f.severity == "error"]
     if errors and not benchmark.run.allow_near_duplicates:
         fix = "remove the rows, or set run.allow_near_duplicates: true (the verdict is then also computed without them)"
         raise DataError(capped([Problem(f.message, where=", ".join(f.where), fix=fix) for f in errors]))
     uploads = any(isinstance(t, FineTune) and t.tuner in ("openai", "azure") for t in benchmark.arms.values())
-    if uploads:
+    if uploads and stored is None:
         private = hygiene.scan_pii(hygiene.uploaded((*tasks.train, *tasks.dev)))
         if private and not benchmark.run.allow_pii:
             fix = "take it out of the rows, or set run.allow_pii: true when it may leave this machine"
             raise DataError(capped([Problem(f.message, where=", ".join(f.where), fix=fix) for f in private]))
         findings += private
     return Question(located, tasks, findings)
+
+
+def _findings(located: Located, tasks: TaskSet) -> tuple[Finding, ...]:
+    files = document_files(located.benchmark)
+    return hygiene.find_leaks(tasks, [d for path in files for d in taskset.documents(_path(located, path))])
 
 
 def embeds(benchmark: Benchmark) -> bool:
@@ -174,10 +180,10 @@ class Stages:
 
     async def open(self) -> RunEstimate:
         """Write down the question and the test examples, so that the directory can be read on its own; estimate."""
-        if not self.directory.file("examples.json").exists():
+        if not self.directory.examples():
             write_whole(self.directory.file("benchmark.json"), self.benchmark.model_dump_json(indent=1).encode())
             self.directory.save("hygiene.json", (*self.findings, *await self._same_meaning()))
-            self.directory.save("examples.json", self.tasks.test)
+            self.directory.save_examples(self.tasks.test)
         await self.bench.settle_engine(self.tasks.dev or self.tasks.train)
         estimate = self.directory.load("estimate.json", RunEstimate)
         if estimate is None:
@@ -245,25 +251,31 @@ class Stages:
 
     async def test(self, fits: Mapping[str, Fit]) -> None:
         """Every arm on every test example that has no stored trial yet."""
-        done = {t.key for t in self.directory.read_trials() if t.missing is None}
-        wanted = {(arm, e.id, r) for arm in fits for e in self.tasks.test for r in range(self.benchmark.run.repeats)}
-        open_arms = {arm for arm, _, _ in wanted - done}
+        rows, repeats = len(self.tasks.test), self.benchmark.run.repeats
+        stored = Trials(self.directory.trials, list(fits), self.ids)
+        counts = {arm: stored.count(arm) for arm in fits}
+        open_arms = [arm for arm in fits if counts[arm] < rows * repeats]
         if not open_arms:
             return
+        count, total = sum(counts.values()), rows * repeats * len(fits)
         log = Log(self.directory.trials)
-        count = len(wanted & done)
 
         def store(trial: Trial) -> None:
             nonlocal count
             count += 1
             log.append(trial)
-            self.bench.progress(Progress(status=f"test: {trial.arm}", done=count, total=len(wanted)))
+            self.bench.progress(Progress(status=f"test: {trial.arm}", done=count, total=total))
 
         with contextlib.closing(log):
             async with flushing(self.bench.cache, log):
-                for arm in (a for a in fits if a in open_arms):  # by arm: what prompts share is reused while fresh
-                    work = plan(arm, await self._solver(arm, fits), self.tasks.test, self.benchmark.run.repeats, done)
+                for arm in open_arms:  # by arm: what prompts share is reused while fresh
+                    work = plan(arm, await self._solver(arm, fits), self.tasks.test, repeats, stored.answered)
                     await run(work, self.bench.answer, self.benchmark.run.max_concurrency, store)
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of the test examples, in order."""
+        return tuple(e.id for e in self.tasks.test)
 
     async def _solver(self, arm: str, fits: Mapping[str, Fit]) -> Solver:
         fit, technique = fits[arm], self.benchmark.arms[arm]
@@ -273,27 +285,21 @@ class Stages:
         return await technique.solver(_recipe(fit), self.tasks.train, model, self.bench)
 
     async def score(self) -> None:
-        """Every metric on every trial; a failed trial gets the metric's worst value, a missing one none."""
-        examples = {e.id: e for e in self.tasks.test}
-        trials = latest(self.directory.read_trials())
-        done = {(s.arm, s.example, s.repeat, s.metric) for s in self.directory.read_scores()}
-        with contextlib.closing(Log(self.directory.scores)) as log:
-            for metric in self.benchmark.metrics:
-                todo = [t for t in trials if t.missing is None and (*t.key, metric) not in done]
-                if not todo:
-                    continue
-                scorer = await self.bench.scorer(metric)
-                self.directory.save("scorers.json", self._scorers() | {metric: scorer.digest})
-                self.bench.progress(Progress(status=f"score: {metric}", total=len(todo)))
-                pairs = [(examples[t.example], t.completion) for t in todo if t.completion]
-                async with flushing(self.bench.cache):
-                    marks = iter(await scorer.score(pairs)) if pairs else iter(())
-                worst = 0.0 if scorer.higher_is_better else 1.0
-                for t in todo:
-                    m = Mark(worst, t.failure.type) if t.failure else next(marks)
-                    log.append(Score(t.arm, t.example, metric, m.value, t.repeat, m.label, m.reason, m.usage))
-                log.flush()
+        """Every metric on every trial that has no score of it yet."""
+        trials = trials_of(self.directory, self.benchmark, self.ids)
+        done = scoring.Scored(self.directory.scores, self.ids)
+        answers = trials.total - trials.missing
+        names = [m for m in self.benchmark.metrics if done.count(m, trials.arms) < answers]
+        if names:
+            scorers = {metric: await self.bench.scorer(metric) for metric in names}
+            self.directory.save("scorers.json", self._scorers() | {m: s.digest for m, s in scorers.items()})
 
+            def show(walked: int) -> None:
+                self.bench.progress(Progress(status=f"score: {', '.join(names)}", done=walked, total=trials.total))
+
+            with contextlib.closing(Log(self.directory.scores)) as log:
+                async with flushing(self.bench.cache, log):
+                    await scoring.score(trials, self.tasks.test, scorers, done, log, show)
         await self._agree()
 
     async def _agree(self) -> None:
@@ -304,8 +310,8 @@ class Stages:
         second = paths.locate(self.benchmark.task.data, self.located.folder, self.located.project) / "second_pass.jsonl"
         if not second.is_file() or self.directory.file("agreement.json").exists():
             return
-        first = {e.id: e for s in SPLITS for e in self.tasks.split(s)}
         again = taskset.targets(self.benchmark.task, second)
+        first = {e.id: e for s in SPLITS for e in self.tasks.split(s) if e.id in again}
         scorer = await self.bench.primary()
         pairs = [(first[id], Completion(self.bench.answer.write(t))) for id, t in again.items() if id in first]
         values = [m.value for m in await scorer.score(pairs) if m.value is not None]
@@ -317,18 +323,17 @@ class Stages:
         """The digest of each metric's scorer, so that scores of another version are never compared with these."""
         return self.directory.load("scorers.json", dict[str, str]) or {}
 
-    def _prices(self, trials: Iterable[Trial]) -> dict[str, Price]:
+    def _prices(self, asked: Iterable[str]) -> dict[str, Price]:
         """The token prices of every endpoint that answered, as they are today: a stored run keeps its prices."""
-        asked = {o.model for t in trials if not isinstance(o := t.outcome, Missing)}
         return {m: token_price(self.bench.spec_of(m)) for m in sorted(asked) if self.bench.is_hosted(m)}
 
     def finish(self, frozen: Frozen, estimate: RunEstimate, seconds: float) -> None:
         """Decide, write what people and machines read, and the manifest last."""
         from harness import report
 
-        trials = latest(self.directory.read_trials())
-        missing = sum(t.missing is not None for t in trials)
-        self.directory.save("prices.json", self._prices(trials))
+        trials = trials_of(self.directory, self.benchmark, self.ids)
+        missing, total = trials.missing, trials.total
+        self.directory.save("prices.json", self._prices(trials.models))
         board = board_of(self.directory, self.benchmark)
         looks = test_looks(self.directory)
         decided = decide(self.directory, board, self.benchmark, frozen, looks)
@@ -337,6 +342,7 @@ class Stages:
             benchmark=self.located.name,
             run=self.directory.path.name,
             question=self.benchmark.question,
+            schema=records.SCHEMA,
             created=self.directory.path.name[:10],
             finished=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
             command=shlex.join(["harness", "run", paths.shown(self.located.file)]),
@@ -348,12 +354,12 @@ class Stages:
             estimate={"seconds": estimate.seconds, "usd": estimate.usd},
             actual={"seconds": seconds},
             test_looks=looks,
-            notes=tuple(self.bench.notes),
+            notes=(*self.bench.notes, *self.bench.cache.notes),
         )
-        if missing > self.benchmark.verdict.max_missing * max(len(trials), 1):
+        if missing > self.benchmark.verdict.max_missing * max(total, 1):
             raise Incomplete(
                 Problem(
-                    f"{missing} of {len(trials)} test answers are missing",
+                    f"{missing} of {total} test answers are missing",
                     fix="run the same command again: only what is missing is asked",
                 )
             )

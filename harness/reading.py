@@ -5,7 +5,7 @@ Running and the report, gates and comparisons all read through here, so that one
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from harness.hygiene import Finding, flagged_test_ids
 from harness.models.base import Struct, Usage
 from harness.paths import project_of
 from harness.prices import Price, cost
-from harness.records import Frozen, Manifest, SeedRuns, Trial
+from harness.records import Frozen, Manifest, SeedRuns
 from harness.scorers import PLAIN
 from harness.spec import Benchmark, MetricSpec
 from harness.store import RunDirectory
-from harness.taskset import Example, digest
+from harness.taskset import digest
+from harness.trials import Trials
 
 
 @dataclass(frozen=True)
@@ -35,20 +36,9 @@ class Result:
     fresh: bool
 
 
-def latest(trials: Iterable[Trial]) -> list[Trial]:
-    """One trial of each key, whatever their order: an outage that was answered at another start is replaced.
-
-    Two answers to the same trial both stay, for `compare.board` to refuse: which one counts is not ours to choose.
-    """
-    found: dict[tuple[str, str, int], list[Trial]] = {}
-    for trial in trials:
-        known = found.setdefault(trial.key, [])
-        if trial.missing is None:
-            known[:] = [t for t in known if t.missing is None]
-            known.append(trial)
-        elif not known:
-            known.append(trial)
-    return [trial for known in found.values() for trial in known]
+def trials_of(directory: RunDirectory, benchmark: Benchmark, ids: Sequence[str]) -> Trials:
+    """The stored trials of a benchmark's arms on these examples."""
+    return Trials(directory.trials, list(benchmark.arms), ids)
 
 
 def decide(
@@ -72,7 +62,8 @@ def decide(
 
 def board_of(directory: RunDirectory, benchmark: Benchmark) -> compare.Board:
     """The scores of a stored run as arrays."""
-    examples = directory.load("examples.json", tuple[Example, ...]) or ()
+    examples = [(e.id, e.cluster) for e in directory.examples()]
+    ids = tuple(id for id, _ in examples)
     book = directory.load("prices.json", dict[str, Price]) or {}
     rate = benchmark.economics.local_usd_per_hour
 
@@ -82,11 +73,11 @@ def board_of(directory: RunDirectory, benchmark: Benchmark) -> compare.Board:
         return 0.0 if not compute_seconds else None if rate is None else compute_seconds / 3600 * rate
 
     return compare.board(
-        [e.id for e in examples],
-        [e.cluster for e in examples],
+        ids,
+        [cluster for _, cluster in examples],
         list(benchmark.arms),
         {n: higher_is_better(m) for n, m in benchmark.metrics.items()},
-        latest(directory.read_trials()),
+        (trial for _, trial in trials_of(directory, benchmark, ids).walk()),
         directory.read_scores(),
         price,
     )
@@ -108,8 +99,8 @@ def test_looks(directory: RunDirectory) -> int:
 
 
 def _test_digest(directory: RunDirectory) -> str:
-    examples = directory.load("examples.json", tuple[Example, ...]) or ()
-    return digest(sorted([e.id, dict(e.input), e.target] for e in examples))
+    rows = (int(digest([e.id, dict(e.input), e.target]), 16) for e in directory.examples())
+    return digest(sum(rows) % 2**64)
 
 
 def _configuration(directory: RunDirectory) -> str:
@@ -190,8 +181,10 @@ def changes(before: RunDirectory, after: RunDirectory) -> list[Change]:
     """What changed from one run to another: paired by example id, on the examples that both have.
 
     Raises:
-        DataError: they were not made on the same test examples.
+        DataError: they were not made on the same test examples, or one of them is no finished run.
     """
+    for directory in (before, after):
+        read(directory)  # a run that is not finished, or of another schema, is refused
     one, two = board_of(before, benchmark_of(before)), board_of(after, benchmark_of(after))
     if set(one.ids) != set(two.ids):
         only = len(set(one.ids) ^ set(two.ids))

@@ -259,7 +259,7 @@ class Manifest(Struct, frozen=True):
     benchmark: str
     run: str
     question: str
-    schema: int = SCHEMA
+    schema: int  # always written, so that no later version takes it for its own
     status: Literal["complete", "incomplete"] = "complete"
     created: str = ""
     finished: str = ""

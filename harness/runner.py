@@ -7,7 +7,7 @@ scores 0, or a missing trial.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.answer import Answer, Unreadable
@@ -29,15 +29,13 @@ class Work:
 
 
 def plan(
-    arm: str, solver: Solver, examples: Sequence[Example], repeats: int, done: set[tuple[str, str, int]]
-) -> list[Work]:
-    """What an arm has still to do."""
-    return [
-        Work(arm, example, repeat, solver)
-        for repeat in range(repeats)
-        for example in examples
-        if (arm, example.id, repeat) not in done
-    ]
+    arm: str, solver: Solver, examples: Sequence[Example], repeats: int, done: Callable[[str, int, int], bool]
+) -> Iterator[Work]:
+    """What an arm has still to do. `done` is asked by arm, row and repeat."""
+    for repeat in range(repeats):
+        for row in range(len(examples)):
+            if not done(arm, row, repeat):
+                yield Work(arm, examples[row], repeat, solver)
 
 
 async def run(work: Iterable[Work], answer: Answer, concurrency: int, store: Callable[[Trial], None]) -> None:

@@ -1,7 +1,7 @@
-"""The run directory and the response cache: append, group, fsync, resume.
+"""The run directory: append, fsync, resume, one run at a time.
 
-Every finished unit is a line or a file; nothing that was billed is lost by more than a second of work. Reading a run
-never needs a key or a network.
+Every finished unit is a line or a file, written when it is finished: kill -9 loses none, a power cut at most the last
+second of work. Reading a run never needs a key or a network.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sqlite3
+import socket
 import threading
-import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar
@@ -20,69 +19,73 @@ from typing import Any, BinaryIO, Protocol, TypeVar
 import msgspec
 
 from harness.errors import DataError, Problem
+from harness.lines import Lines, cut_torn_line, read_lines
 from harness.records import SCHEMA, Fit, Frozen, Manifest, Score, Trial, encode
+from harness.taskset import Example
 
 T = TypeVar("T")
 
 
 class Log:
-    """A JSON-lines file that is appended to: lines wait for `flush`, which writes them with one fsync (see `flushing`).
+    """A JSON-lines file that is appended to: each line is handed to the system at once, so a kill loses none.
 
-    A torn last line (a crash while writing) is cut off when the file is opened; all lines before it are kept byte for
-    byte.
+    `flush` makes it safe against a power cut too (see `flushing`). A torn last line (a crash while writing) is cut off
+    when the file is opened; all lines before it are kept byte for byte.
+
+    Raises:
+        DataError: (at construction and from all methods) the disk is full or the directory cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._pending: list[bytes] = []
-        self._file: BinaryIO | None = None
+        self._unsynced = False
+        try:
+            cut_torn_line(path)
+            self._file = path.open("ab", buffering=0)
+        except OSError as error:
+            raise unwritable(path, error) from error
 
-    def append(self, record: Any) -> None:
-        """Add one record; it is on disk with the next `flush`."""
-        line = encode(record) + b"\n"
+    def append(self, *records: Any) -> None:
+        """Write records, a line each: all of them, or none where the disk is full."""
+        lines = b"".join([encode(record) + b"\n" for record in records])
         with self._lock:
-            self._pending.append(line)
+            mark = os.fstat(self._file.fileno()).st_size
+            try:
+                self._write(lines)
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    self._file.truncate(mark)
+                raise unwritable(self._path, error) from error
+            self._unsynced = True
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:  # a disk that is nearly full takes a part of it, and refuses the rest
+            view = view[self._file.write(view) :]
 
     def flush(self) -> None:
-        """Write and fsync what is pending.
-
-        Raises:
-            DataError: the disk is full or the directory cannot be written; what was pending stays pending.
-        """
+        """Fsync what was written."""
         with self._lock:
-            if not self._pending:
+            if not self._unsynced or self._file.closed:
                 return
             try:
-                if self._file is None:
-                    cut_torn_line(self._path)
-                    self._file = self._path.open("ab")
-                mark = self._file.seek(0, os.SEEK_END)
-                try:
-                    self._file.write(b"".join(self._pending))
-                    self._file.flush()
-                    os.fsync(self._file.fileno())
-                except OSError:
-                    with contextlib.suppress(OSError):
-                        self._file.truncate(mark)
-                    raise
+                os.fsync(self._file.fileno())
             except OSError as error:
                 raise unwritable(self._path, error) from error
-            self._pending.clear()
+            self._unsynced = False
 
     def close(self) -> None:
         """Flush and close; safe to call twice."""
         self.flush()
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._file.close()
 
 
 class Flushed(Protocol):
-    """What holds records back until it is flushed."""
+    """What makes its writes safe against a power cut when it is flushed."""
 
     def flush(self) -> None:
-        """Write what is pending."""
+        """Fsync what was written."""
         ...
 
 
@@ -118,50 +121,6 @@ def unwritable(path: Path, error: OSError) -> DataError:
             fix="free some space or make the directory writable, then run the same command again: it goes on from here",
         )
     )
-
-
-def cut_torn_line(path: Path) -> None:
-    """Cut a last line that has no end off a JSON-lines file."""
-    if not path.exists():
-        return
-    with path.open("r+b") as file:
-        end = file.seek(0, os.SEEK_END)
-        position = end
-        while position > 0:
-            start = max(0, position - 65536)
-            file.seek(start)
-            found = file.read(position - start).rfind(b"\n")
-            if found != -1:
-                position = start + found + 1
-                break
-            position = start
-        if position != end:
-            file.truncate(position)
-
-
-def read_lines(path: Path, type: type[T]) -> Iterator[T]:
-    """The records of a JSON-lines file, one at a time; a torn last line is passed over.
-
-    Raises:
-        DataError: a line before the last is not such a record.
-    """
-    if not path.exists():
-        return
-    decoder = msgspec.json.Decoder(type)
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield decoder.decode(line)
-            except msgspec.DecodeError as error:
-                raise DataError(
-                    Problem(
-                        f"not a {type.__name__.lower()} record: {error}",
-                        where=f"{path}:{number}",
-                        fix="it was changed by hand or by another version: move the run directory away and run again",
-                    )
-                ) from None
 
 
 class RunDirectory:
@@ -203,15 +162,21 @@ class RunDirectory:
         except ImportError:  # no such lock on this system: two runs are the user's to avoid
             pass
         except OSError:
+            file.seek(0)
+            who = file.read(200).decode(errors="replace").strip()
             file.close()
             raise DataError(
                 Problem(
-                    "another run is at work in this directory",
+                    f"another run is at work in this directory{f': {who}' if who else ''}",
                     where=str(self.path),
                     fix="wait until it ends, or stop it; then run the same command again: it goes on from there",
                 )
             ) from None
         self._lock = file
+        with contextlib.suppress(OSError):  # on a full disk the lock holds all the same
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+            file.flush()
 
     def release(self) -> None:
         """Give the lock back."""
@@ -222,6 +187,20 @@ class RunDirectory:
     def save(self, name: str, record: Any) -> None:
         """Write a small file whole or not at all: part file, fsync, rename."""
         write_whole(self.path / name, encode(record) + b"\n")
+
+    def save_examples(self, examples: Iterable[Example]) -> None:
+        """Write the test examples, a line each, whole or not at all."""
+        write_whole(self.path / "examples.jsonl", (encode(e) + b"\n" for e in examples))
+
+    def examples(self) -> Sequence[Example]:
+        """The test examples, read from the disk one at a time; none where the run has not begun.
+
+        Raises:
+            DataError: they cannot be read.
+        """
+        if (self.path / "examples.jsonl").exists():
+            return Lines.opened(self.path / "examples.jsonl", Example)
+        return self.load("examples.json", tuple[Example, ...]) or ()  # as they were written before
 
     def load(self, name: str, type: type[T]) -> T | None:
         """A small file, or None where there is none.
@@ -252,16 +231,16 @@ class RunDirectory:
         raw = self.load("manifest.json", dict[str, Any])
         if raw is None:
             return None
-        if raw.get("schema", SCHEMA) != SCHEMA:
+        if raw.get("schema", 1) != SCHEMA:
             raise DataError(
                 Problem(
-                    f"the run was written in schema {raw.get('schema')}",
+                    f"the run was written in schema {raw.get('schema', 1)}",
                     where=str(self.path / "manifest.json"),
                     valid=f"schema {SCHEMA}, which this version reads",
                     fix="read it with the version named in its `versions`, or move it away and run again",
                 )
             )
-        return msgspec.convert(raw, Manifest)
+        return msgspec.convert(raw | {"schema": SCHEMA}, Manifest)
 
     def fit(self, arm: str) -> Fit | None:
         """A fitted arm, or None where it is not fitted yet."""
@@ -280,13 +259,13 @@ class RunDirectory:
         return read_lines(self.scores, Score)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
+def write_whole(path: Path, data: bytes | Iterable[bytes]) -> None:
+    """Write a file whole or not at all; the parts of a long one may come one after the other."""
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
-            file.write(data)
+            file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
@@ -294,68 +273,3 @@ def write_whole(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             part.unlink()
         raise unwritable(path, error) from error
-
-
-class Cache:
-    """Responses by content hash, in one SQLite file. Writes are grouped; a broken file is put aside and said so."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._pending: dict[str, bytes] = {}
-        self.note = ""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._db = self._open()
-        except sqlite3.DatabaseError as error:
-            aside = path.with_name(f"{path.name}.broken-{int(time.time())}")
-            for ending in ("", "-wal", "-shm"):
-                with contextlib.suppress(OSError):
-                    Path(f"{path}{ending}").replace(f"{aside}{ending}")
-            self.note = f"the response cache could not be read ({error}); it was put aside as {aside.name}"
-            self._db = self._open()
-
-    def _open(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, check_same_thread=False, timeout=30, isolation_level=None)
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=NORMAL")
-        db.execute("CREATE TABLE IF NOT EXISTS responses (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
-        db.execute("SELECT key FROM responses LIMIT 1").fetchone()
-        return db
-
-    def get(self, key: str) -> bytes | None:
-        """What was stored under the key, or None."""
-        with self._lock:
-            if key in self._pending:
-                return self._pending[key]
-            row = self._db.execute("SELECT value FROM responses WHERE key = ?", (key,)).fetchone()
-        return bytes(row[0]) if row else None
-
-    def put(self, key: str, value: bytes) -> None:
-        """Store; it is on disk with the next `flush`."""
-        with self._lock:
-            self._pending[key] = value
-
-    def flush(self) -> None:
-        """Write what is pending in one transaction.
-
-        Raises:
-            DataError: the disk is full or the file cannot be written; what was pending stays pending.
-        """
-        with self._lock:
-            if not self._pending:
-                return
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                self._db.executemany("INSERT OR REPLACE INTO responses VALUES (?, ?)", list(self._pending.items()))
-                self._db.execute("COMMIT")
-            except sqlite3.Error as error:
-                with contextlib.suppress(sqlite3.Error):
-                    self._db.execute("ROLLBACK")
-                raise unwritable(self._path, OSError(str(error))) from error
-            self._pending.clear()
-
-    def close(self) -> None:
-        """Flush and close."""
-        self.flush()
-        self._db.close()

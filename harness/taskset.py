@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ import msgspec
 
 from harness import rows, template
 from harness.errors import DataError, Problem, capped, near
+from harness.lines import Lines
 from harness.models.base import Struct
 from harness.paths import locate, shown
 from harness.rows import text
@@ -55,16 +57,16 @@ class Document(Struct, frozen=True):
 
 
 class TaskSet(Struct, frozen=True):
-    """All examples by split, and what was read of them."""
+    """All examples by split, and what was read of them. Those that were loaded lie on disk (`Lines`)."""
 
-    train: tuple[Example, ...]
-    dev: tuple[Example, ...]
-    test: tuple[Example, ...]
+    train: Sequence[Example]
+    dev: Sequence[Example]
+    test: Sequence[Example]
     digest: str
     name: str = ""
     notes: tuple[str, ...] = ()
 
-    def split(self, name: SplitName) -> tuple[Example, ...]:
+    def split(self, name: SplitName) -> Sequence[Example]:
         """The examples of one split."""
         return getattr(self, name)
 
@@ -164,16 +166,22 @@ def load(
     reader.finish(data, need)
     if reader.problems:
         raise DataError(capped(reader.problems))
-    split: dict[SplitName, tuple[Example, ...]] = {s: tuple(reader.split[s][: task.limit.get(s)]) for s in SPLITS}
-    content = [
-        [e.id, dict(e.input), e.target, e.split, e.cluster, e.tags, *e.relevant, *([e.kept] if e.kept else [])]
-        for s in SPLITS
-        for e in split[s]
-    ]  # where a row stands is not part of what it is
+    split = {s: reader.split[s].cut(task.limit.get(s)) for s in SPLITS}
     return TaskSet(
-        train=split["train"], dev=split["dev"], test=split["test"], digest=digest(content),
-        name=data.stem, notes=tuple(reader.notes),
+        train=split["train"], dev=split["dev"], test=split["test"],
+        digest=_content(e for s in SPLITS for e in split[s]), name=data.stem, notes=tuple(reader.notes),
     )  # fmt: skip
+
+
+def _content(examples: Iterable[Example]) -> str:
+    """The digest of the list of all examples, one after the other; where a row stands is not part of what it is."""
+    hashed, before = hashlib.sha256(b"["), b""
+    for e in examples:
+        row = [e.id, dict(e.input), e.target, e.split, e.cluster, e.tags, *e.relevant, *([e.kept] if e.kept else [])]
+        hashed.update(before + msgspec.json.encode(row, order="deterministic"))
+        before = b","
+    hashed.update(b"]")
+    return hashed.hexdigest()[:16]
 
 
 def targets(task: Task, file: Path) -> dict[str, str | tuple[str, ...]]:
@@ -235,7 +243,7 @@ class _Reader:
     """One pass over all files; what must be known of all rows together is settled in `finish`."""
 
     def __init__(self, task: Task, labels: Sequence[str]) -> None:
-        self.split: dict[SplitName, list[Example]] = {s: [] for s in SPLITS}
+        self.split: dict[SplitName, Lines[Example]] = {s: Lines[Example].spooled(Example) for s in SPLITS}
         self.problems: list[Problem] = [
             Problem(m.what, "", f"task.{name}", m.got, m.valid, m.fix)
             for name, t in (("input", task.input), ("target", task.target), ("key", task.key))
@@ -248,10 +256,12 @@ class _Reader:
         self._broken = bool(self.problems)
         self._input = () if self._broken else sorted(template.columns(task.input))
         self._lone = template.lone(task.target)
-        self._ids: dict[str, str] = {}
-        self._inputs: dict[str, Example] = {}
-        self._nameless: list[str] = []
-        self._clusterless: dict[SplitName, list[str]] = {s: [] for s in SPLITS}
+        # Rows are not held: an id or input is known by its 64-bit hash, a place by its file or split and a number.
+        self._files: list[str] = []
+        self._ids: dict[int, int] = {}
+        self._inputs: dict[int, int] = {}
+        self._nameless = array("q")
+        self._clusterless: dict[SplitName, array[int]] = {s: array("q") for s in SPLITS}
         self._read: dict[SplitName, int] = dict.fromkeys(SPLITS, 0)
 
     def file(self, file: DataFile) -> None:
@@ -259,18 +269,24 @@ class _Reader:
         name = shown(file.path)
         if self._broken:
             return
+        self._files.append(name)
         for row in rows.read(file.path):
             if isinstance(row, Problem):
                 self.problems.append(row)
                 continue
-            where = f"{name}:{row.line}"
+            place = _packed(len(self._files) - 1, row.line)
+            where = self._where(place)
             data = row.data
             if self._task.columns:
                 renamed = {n: data[o] for n, o in self._task.columns.items() if o in data}
                 data = {k: v for k, v in data.items() if k not in self._task.columns.values()} | renamed
             split = file.split or self._which(data, where)
             if split is not None:
-                self._example(data, split, where, row.line)
+                self._example(data, split, where, place)
+
+    def _where(self, place: int) -> str:
+        file, line = _unpacked(place)
+        return f"{self._files[file]}:{line}"
 
     def _which(self, data: Mapping[str, Any], where: str) -> SplitName | None:
         fix = "add a column `split` with train, dev or test, or put train.jsonl, dev.jsonl and test.jsonl in a folder"
@@ -283,11 +299,11 @@ class _Reader:
                                          near(value, ALIASES)))  # fmt: skip
         return ALIASES.get(value.lower())
 
-    def _example(self, data: Mapping[str, Any], split: SplitName, where: str, line: int) -> None:
+    def _example(self, data: Mapping[str, Any], split: SplitName, where: str, place: int) -> None:
         problems = self.problems
         before = len(problems)
         self._read[split] += 1
-        id = self._id(data, split, where, line)
+        id = self._id(data, split, where, place)
         input = {c: text(data[c]) for c in self._input if data.get(c) is not None}
         shown_input = self._rendered(self._task.input, "input", data, where)
         if shown_input is not None and not "".join(input.values()).strip():
@@ -295,7 +311,7 @@ class _Reader:
         target = self.target(data, where)
         cluster = text(data.get(self._task.cluster)).strip() if self._task.cluster else ""
         if self._task.cluster and not cluster:
-            self._clusterless[split].append(where)
+            self._clusterless[split].append(place)
         tags = _items(data.get("tags"))
         relevant = _items(data.get(self._task.relevant)) if self._task.relevant else ()
         same_by = self._rendered(self._task.key, "key", data, where) if self._task.key else ""
@@ -306,24 +322,26 @@ class _Reader:
             tags=tags, where=where, relevant=relevant, key=same_by,
             kept={c: text(data[c]) for c in self._task.keep if data.get(c) is not None},
         )  # fmt: skip
-        same = self._inputs.setdefault(key(same_by or shown_input), example)
-        if same.split != split:
+        here = _packed(SPLITS.index(split), len(self.split[split]))
+        there, i = _unpacked(self._inputs.setdefault(hash(key(same_by or shown_input)), here))
+        if SPLITS[there] != split:
+            same = self.split[SPLITS[there]][i]
             what = f"the row is in two splits: here in {split}, and in {same.split} at {same.where} (id {same.id!r})"
             problems.append(Problem(what, where, fix="remove it from one of them; a test row in train is a leak"))
         self.split[split].append(example)
 
-    def _id(self, data: Mapping[str, Any], split: SplitName, where: str, line: int) -> str:
+    def _id(self, data: Mapping[str, Any], split: SplitName, where: str, place: int) -> str:
         id = text(data.get(self._task.id)).strip()
         if not id:
-            self._nameless.append(where)
-            return f"{split}-{line}"
+            self._nameless.append(place)
+            return f"{split}-{_unpacked(place)[1]}"
         if len(id) > MAX_ID or not id.isprintable():
             valid = f"at most {MAX_ID} printable characters"
             self.problems.append(Problem("not a usable id", where, self._task.id, repr(id)[:60], valid))
-        if id in self._ids:
-            what = f"the id {id!r} stands twice (first at {self._ids[id]})"
+        first = self._ids.setdefault(hash(id), place)
+        if first != place:
+            what = f"the id {id!r} stands twice (first at {self._where(first)})"
             self.problems.append(Problem(what, where, self._task.id, fix="ids are unique over all splits"))
-        self._ids.setdefault(id, where)
         return id
 
     def _rendered(self, written: str, name: str, data: Mapping[str, Any], where: str) -> str | None:
@@ -374,15 +392,23 @@ class _Reader:
         else:
             fix = f"give every row a `{self._task.id}`, or none (split and line number are used then)"
             what = f"`{self._task.id}` is missing"
-            self.problems += [Problem(what, w, self._task.id, fix=fix) for w in self._nameless]
+            self.problems += [Problem(what, self._where(p), self._task.id, fix=fix) for p in self._nameless]
         for split, rows_without in self._clusterless.items():
             if self._task.cluster and 0 < len(rows_without) < self._read[split]:
                 what = f"the row has no cluster, but others of {split} have"
                 fix = "give every row its cluster, or write `cluster: null` in the task"
-                self.problems += [Problem(what, w, self._task.cluster, fix=fix) for w in rows_without]
+                self.problems += [Problem(what, self._where(p), self._task.cluster, fix=fix) for p in rows_without]
         for split in SPLITS:
             if split in need and not self.split[split] and not self.problems:
                 self.problems.append(Problem(f"the {split} split is empty", shown(data), fix=f"add {split} rows"))
+
+
+def _packed(which: int, number: int) -> int:
+    return which << 40 | number
+
+
+def _unpacked(place: int) -> tuple[int, int]:
+    return place >> 40, place & ((1 << 40) - 1)
 
 
 def _items(value: Any) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness import paths, taskset, template
 from harness.answer import Answer
+from harness.cache import Cache
 from harness.errors import Incomplete, Problem
 from harness.models.base import Completion, Failure, Message, Missing, Model, Usage
 from harness.models.cached import Cached
@@ -22,7 +23,6 @@ from harness.retrieval import Embedder, Index, chunks
 from harness.runner import attempt
 from harness.scorers.base import Scorer
 from harness.spec import Benchmark, Located, ModelSpec
-from harness.store import Cache
 from harness.taskset import Document, Example
 from harness.techniques.base import Scored, Solver
 from harness.techniques.chat import chat
@@ -287,10 +287,7 @@ class Workbench:
     @cached_property
     def cache(self) -> Cache:
         """The response cache of the project."""
-        cache = Cache(self.home / "cache" / "responses.sqlite")
-        if cache.note:
-            self.notes.append(cache.note)
-        return cache
+        return Cache(self.home / "cache" / "responses.sqlite")
 
     # Scores and prices
 

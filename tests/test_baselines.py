@@ -169,8 +169,8 @@ def test_a_file_or_a_folder_may_be_named_in_its_place(tmp_path: Path):
 def test_rows_in_another_order_are_the_same_examples(folder: Path):
     before = FinishedRun.read(directory_of(folder))
     ids, outputs, digest = before.board.ids, before.outputs("tuned"), before.test_digest
-    rows = json.loads(directory_of(folder).file("examples.json").read_text())
-    directory_of(folder).file("examples.json").write_text(json.dumps(rows[::-1]))
+    rows = directory_of(folder).file("examples.jsonl").read_text().splitlines(keepends=True)
+    directory_of(folder).file("examples.jsonl").write_text("".join(rows[::-1]))
     after = FinishedRun.read(directory_of(folder))
     assert after.board.ids == ids[::-1]
     assert after.test_digest == digest

@@ -277,7 +277,8 @@ class TestSimilar:
         rng = random.Random(5)
         texts = [" ".join(lines(rng)) for _ in range(40)]
         whole = sorted(similar(texts, texts, 0.1))
-        monkeypatch.setattr("harness.hygiene._BLOCK", 100)
+        for name, value in (("_PAIRS", 100), ("BLOCK", 7), ("_LOOKED", 5), ("_CHUNK", 3)):
+            monkeypatch.setattr(f"harness.overlap.{name}", value)
         assert sorted(similar(texts, texts, 0.1)) == whole
 
     def test_memory_is_bounded_by_the_block(self) -> None:

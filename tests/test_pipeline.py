@@ -91,52 +91,6 @@ def test_a_solver_never_sees_a_target(project: Path) -> None:
     assert texts == {'["ingredients", "title"]'}
 
 
-def test_a_torn_last_line_is_cut_and_the_rest_is_kept_byte_for_byte(project: Path) -> None:
-    directory = run(project).directory
-    whole = directory.trials.read_bytes()
-    lines = whole.splitlines(keepends=True)
-    kept = b"".join(lines[:20])
-    directory.trials.write_bytes(kept + lines[20][:30])
-    for name in ("manifest.json", "verdict.json", "scores.jsonl"):
-        (directory.path / name).unlink()
-    run(project)
-    after = directory.trials.read_bytes()
-    assert after.startswith(kept)
-    assert sorted(after.splitlines()) == sorted(whole.splitlines())
-
-
-def test_a_corrupt_cache_is_put_aside_and_said(project: Path) -> None:
-    first = run(project)
-    cache = project / ".harness" / "cache" / "responses.sqlite"
-    for ending in ("-wal", "-shm"):
-        Path(f"{cache}{ending}").unlink(missing_ok=True)
-    cache.write_bytes(b"this is no database at all" * 100)
-    for file in first.directory.path.rglob("*.json*"):
-        file.unlink()
-    second = run(project)
-    assert any("put aside" in note for note in second.manifest.notes)
-    assert second.verdict == first.verdict
-
-
-def test_two_runs_in_one_directory_are_refused(project: Path) -> None:
-    located = specfile.read(project / "bench.yaml")
-    directory = pipeline.directory_of(located, pipeline.prepare(located).tasks)
-    directory.acquire()
-    try:
-        with pytest.raises(DataError, match="another run is at work"):
-            run(project)
-    finally:
-        directory.release()
-
-
-def test_a_run_of_another_schema_version_is_refused_with_the_way_out(project: Path) -> None:
-    directory = run(project).directory
-    manifest = json.loads((directory.path / "manifest.json").read_bytes())
-    (directory.path / "manifest.json").write_text(json.dumps(manifest | {"schema": 99}))
-    with pytest.raises(DataError, match="schema 99"):
-        run(project)
-
-
 def test_a_test_row_in_train_stops_the_run_before_anything_is_asked(project: Path) -> None:
     row = json.loads((project / "data" / "test.jsonl").read_text().splitlines()[0]) | {"id": "copy"}
     with (project / "data" / "train.jsonl").open("a") as file:
@@ -215,60 +169,6 @@ def test_a_verdict_that_hangs_on_a_near_duplicate_is_no_verdict(project: Path) -
     assert result.verdict.leakage is not None
     assert len(result.verdict.leakage.ids) > 4
     assert result.verdict.beat == "inconclusive"
-
-
-SLOW_FAKE = """
-import asyncio, time
-def slow(request):
-    time.sleep(0.004)
-    with open("calls.log", "a") as log:
-        log.write(request.messages[-1].content[:20].replace("\\n", " ") + "\\n")
-"""
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_killed_at_a_random_point_it_goes_on_and_ends_the_same(project: Path, seed: int) -> None:
-    fake = (project / "fake.py").read_text()
-    (project / "fake.py").write_text(
-        fake.replace("def _lines(request):", "def _lines(request):\n    slow(request)") + SLOW_FAKE
-    )
-    edit(project, "economics:", "run: {max_concurrency: 2}\neconomics:")
-    command = [sys.executable, "-m", "harness.cli", "run", "bench.yaml"]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
-    calls = project / "calls.log"
-    wait = random.Random(seed).randrange(1, 60)
-    process = subprocess.Popen(
-        command, cwd=project, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
-        if calls.exists() and calls.read_text().count("\n") >= wait:
-            os.kill(process.pid, signal.SIGKILL)
-            break
-        time.sleep(0.002)
-    process.wait()
-    runs = list((project / "reports").rglob("trials.jsonl"))
-    before = b"".join(p.read_bytes() for p in runs)
-    before = before[: before.rfind(b"\n") + 1]
-    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    directory = reading.find(project / "bench.yaml")
-    assert directory.trials.read_bytes().startswith(before)
-    clean = project / "clean"
-    clean.mkdir()
-    for name in ("fake.py", "rule.py", "bench.yaml", "pyproject.toml"):
-        (clean / name).write_text((project / name).read_text())
-    _copy(project / "data", clean / "data")
-    assert subprocess.run(command, cwd=clean, env=environment, capture_output=True, check=False).returncode == 0
-    undisturbed = reading.find(clean / "bench.yaml")
-    assert sorted(directory.scores.read_bytes().splitlines()) == sorted(undisturbed.scores.read_bytes().splitlines())
-    assert (directory.path / "verdict.json").read_bytes() == (undisturbed.path / "verdict.json").read_bytes()
-
-
-def _copy(source: Path, target: Path) -> None:
-    target.mkdir()
-    for file in source.iterdir():
-        (target / file.name).write_bytes(file.read_bytes())
 
 
 def test_ctrl_c_ends_within_two_seconds_and_says_how_to_go_on(project: Path) -> None:

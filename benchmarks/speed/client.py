@@ -91,6 +91,7 @@ async def floor(url: str, tasks: int, concurrency: int, folder: Path) -> float:
 
 
 async def ours(url: str, tasks: int, concurrency: int, folder: Path) -> float:
+    from harness.cache import Cache
     from harness.models.base import Completion, Message, Request
     from harness.models.budgeted import Budget
     from harness.models.openai import open_openai
@@ -99,7 +100,7 @@ async def ours(url: str, tasks: int, concurrency: int, folder: Path) -> float:
     from harness.prices import Price
     from harness.records import Trial
     from harness.spec import ModelSpec
-    from harness.store import Cache, Log
+    from harness.store import Log
 
     throttle, cache, log = Throttle(concurrency), Cache(folder / "cache.db"), Log(folder / "trials.jsonl")
     model = wrap(

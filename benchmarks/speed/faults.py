@@ -16,6 +16,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from harness.cache import Cache
 from harness.models.base import Message, Request
 from harness.models.openai import open_openai
 from harness.models.retrying import Retries
@@ -23,7 +24,7 @@ from harness.models.throttled import Throttle
 from harness.models.wrappers import wrap
 from harness.records import Trial
 from harness.spec import ModelSpec
-from harness.store import Cache, Log, read_lines
+from harness.store import Log, read_lines
 from tests.servers import Call, Fault, reset, serve, status, truncated
 
 

@@ -263,8 +263,8 @@ def _agreement(stored: Stored) -> Fact:
 def _data(stored: Stored) -> tuple[Fact, ...]:
     rows = max((f.cost.labelled_rows for f in stored.fits.values()), default=0)
     dev = max((t.n for f in stored.fits.values() for t in f.trials), default=0)
-    test = len(stored.examples)
-    clusters = len({e.cluster for e in stored.examples if e.cluster})
+    test = len(stored.board.ids)
+    clusters = len({c for c in stored.board.clusters or () if c})
     grouped = f" in {figures.many(clusters, 'cluster')}" if clusters else ""
     facts = [
         Fact(

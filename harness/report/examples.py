@@ -90,11 +90,10 @@ def flips(stored: Stored, most: int = SHOWN) -> tuple[Flip, ...]:
     d = changes(stored)
     if d is None:
         return ()
-    examples = {e.id: e for e in stored.examples}
     order = np.argsort(np.nan_to_num(d), kind="stable")
     broken = [int(i) for i in order[:most] if d[i] < 0]
     fixed = [int(i) for i in order[::-1][:most] if d[i] > 0]
-    return tuple(_flip(stored, examples[stored.board.ids[i]], float(d[i])) for i in (*broken, *fixed))
+    return tuple(_flip(stored, stored.examples[i], float(d[i])) for i in (*broken, *fixed))
 
 
 def _flip(stored: Stored, example: Example, change: float) -> Flip:

@@ -43,6 +43,7 @@ def context(view: View) -> dict[str, Any]:
         "policy": policy(style, script),
         "facts": Markup(script_json(payload.facts(view))),
         "data": Markup(payload.deflated(payload.data(view.stored))),
+        "held": len(payload.held(view.stored)),
         "arms_csv": _link(arms_csv(view)),
         "metrics": ordered_metrics(view),
         "version": __version__,

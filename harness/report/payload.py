@@ -1,4 +1,6 @@
-"""The run's data inside its page: every example and every answer, deflated, so that scripts can list and hand it out.
+"""The run's data inside its page: examples and all their answers, deflated, so that scripts can list and hand them out.
+
+A page holds at most `MOST` answers, the changed and the failed first; of a larger run all are in `tables/`.
 
 The texts are the run's own, whole and unchanged; the page makes them visible and safe only where it shows them.
 """
@@ -7,17 +9,19 @@ from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from harness.report.examples import titled, written
+from harness.report.examples import changes, titled, written
 from harness.report.money import Worth, retirement
 from harness.report.stored import Stored
 from harness.report.text import script_json
 from harness.report.view import View
 
 SCHEMA = 1
+MOST = 20_000  # answers: about 5 MB of page
 
 
 def deflated(value: Any) -> str:
@@ -30,8 +34,8 @@ def deflated(value: Any) -> str:
 def data(stored: Stored) -> dict[str, Any]:
     """Columns over the test examples; `answers[arm]` are columns over example x repeat, in that order."""
     board, repeats = stored.board, stored.benchmark.run.repeats
-    examples = {e.id: e for e in stored.examples}
-    listed = [examples[i] for i in board.ids]
+    rows = held(stored)
+    ids, listed = [board.ids[i] for i in rows], [stored.examples[i] for i in rows]
     return {
         "schema": SCHEMA,
         "run": stored.manifest.run,
@@ -44,21 +48,34 @@ def data(stored: Stored) -> dict[str, Any]:
         "candidate": stored.verdict.candidate,
         "ordered": stored.benchmark.task.answer.format != "list",
         "repeats": repeats,
-        "ids": list(board.ids),
+        "ids": ids,
         "titles": [titled(e) for e in listed],
         "clusters": [e.cluster for e in listed] if board.clusters is not None else None,
         "inputs": [dict(e.input) for e in listed],
         "targets": [written(e.target) for e in listed],
-        "answers": {arm: _answers(stored, arm, repeats) for arm in board.arms},
-        "scores": {m: {arm: _rounded(board.values[arm, m]) for arm in board.arms} for m in board.metrics},
+        "answers": {arm: _answers(stored, arm, repeats, ids) for arm in board.arms},
+        "scores": {m: {arm: _rounded(board.values[arm, m][rows]) for arm in board.arms} for m in board.metrics},
     }
 
 
-def _answers(stored: Stored, arm: str, repeats: int) -> dict[str, Any]:
+def held(stored: Stored) -> list[int]:
+    """The rows whose answers the page holds, in order: of a large run losses first, then gains, failures, the rest."""
+    board = stored.board
+    n, most = len(board.ids), MOST // max(len(board.arms) * stored.benchmark.run.repeats, 1)
+    if n <= most:
+        return list(range(n))
+    d = changes(stored)
+    d = np.zeros(n) if d is None else np.nan_to_num(d)
+    failed = np.any([board.failed[a] for a in board.arms], axis=0)
+    first = np.lexsort((~failed, -np.abs(d), np.where(d < 0, 0, np.where(d > 0, 1, 2))))
+    return sorted(int(i) for i in first[:most])
+
+
+def _answers(stored: Stored, arm: str, repeats: int, ids: Sequence[str]) -> dict[str, Any]:
     columns: dict[str, list[Any]] = {k: [] for k in ("text", "failed", "input_tokens", "output_tokens", "seconds")}
     shown: dict[tuple[tuple[str, ...], tuple[str, ...]], int] = {}
     which: list[int] = []
-    for id in stored.board.ids:
+    for id in ids:
         found = {t.repeat: t for t in stored.trials.get((arm, id), [])}
         for repeat in range(repeats):
             trial = found.get(repeat)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -9,13 +10,13 @@ from typing import Any
 
 from harness.compare import Board, Cell, Comparison, cell, compare
 from harness.models.base import Completion, Failure, Missing
-from harness.reading import latest
 from harness.recall import Recall, recall
 from harness.records import Fit, Frozen, Manifest, Trial
 from harness.references import is_tuned
 from harness.spec import Benchmark
 from harness.store import RunDirectory
 from harness.taskset import Example
+from harness.trials import Trials
 from harness.verdict import Verdict
 
 EXTRAS = ("hygiene", "estimate", "agreement", "prices")
@@ -23,14 +24,17 @@ EXTRAS = ("hygiene", "estimate", "agreement", "prices")
 
 @dataclass(frozen=True)
 class Stored:
-    """What lies in a run directory, joined. `trials[arm, example]` are its repeats in order."""
+    """What lies in a run directory, joined. `examples` stand in the board's order; `trials[arm, example]` are repeats.
+
+    Both are read from the disk where they are asked for.
+    """
 
     benchmark: Benchmark
     verdict: Verdict
     manifest: Manifest
     board: Board
-    examples: tuple[Example, ...]
-    trials: dict[tuple[str, str], list[Trial]]
+    examples: Sequence[Example]
+    trials: Mapping[tuple[str, str], list[Trial]]
     fits: dict[str, Fit]
     frozen: Frozen | None
     extras: dict[str, Any]
@@ -40,9 +44,6 @@ class Stored:
         directory: RunDirectory, benchmark: Benchmark, verdict: Verdict, manifest: Manifest, board: Board
     ) -> Stored:
         """Everything of a run. Files that only some runs have (hygiene, estimate) are in `extras` where they exist."""
-        trials: dict[tuple[str, str], list[Trial]] = {}
-        for trial in sorted(latest(directory.read_trials()), key=lambda t: t.key):
-            trials.setdefault((trial.arm, trial.example), []).append(trial)
         fits = {arm: fit for arm in benchmark.arms if (fit := directory.fit(arm)) is not None}
         extras: dict[str, Any] = {}
         for name in EXTRAS:
@@ -52,8 +53,8 @@ class Stored:
             verdict=verdict,
             manifest=manifest,
             board=board,
-            examples=directory.load("examples.json", tuple[Example, ...]) or (),
-            trials=trials,
+            examples=directory.examples(),
+            trials=Trials(directory.trials, board.arms, board.ids),
             fits=fits,
             frozen=directory.frozen(),
             extras={k: v for k, v in extras.items() if v is not None},
@@ -100,15 +101,18 @@ class Stored:
         )  # fmt: skip
         return made
 
+    @cached_property
+    def relevant(self) -> tuple[tuple[str, ...], ...]:
+        """The ids of the documents that answer each example."""
+        return tuple(e.relevant for e in self.examples)
+
     def recall(self, arm: str) -> Recall | None:
         """How many of the documents that answer a row were among the passages that the arm showed."""
-        order = {e.id: e for e in self.examples}
-        if not any(e.relevant for e in self.examples):
+        if not any(self.relevant):
             return None
         first = [self.trials.get((arm, id), [None])[0] for id in self.board.ids]
         shown = [t.outcome.passages if t and not isinstance(t.outcome, Missing) else None for t in first]
-        wanted = [order[id].relevant for id in self.board.ids]
-        return recall(wanted, shown, self.board.clusters, self.benchmark.verdict.alpha)
+        return recall(self.relevant, shown, self.board.clusters, self.benchmark.verdict.alpha)
 
     def text_of(self, arm: str, example: str) -> tuple[str, str]:
         """An arm's first answer to an example and what failed (empty when nothing did)."""

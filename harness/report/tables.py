@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.models.base import Completion
-from harness.reading import latest
+from harness.reading import benchmark_of, trials_of
 from harness.records import Trial
 from harness.report.stored import Stored
 from harness.report.text import storable
-from harness.store import RunDirectory
+from harness.store import RunDirectory, unwritable
+from harness.trials import Trials
 
 if TYPE_CHECKING:
     import pandas
+
+CHUNK = 10_000  # rows that are in memory at a time
 
 
 def rows(directory: RunDirectory) -> dict[str, list[Any]]:
@@ -23,16 +27,32 @@ def rows(directory: RunDirectory) -> dict[str, list[Any]]:
 
     Texts are as UTF-8 can hold them: a lone surrogate or NUL is U+FFFD.
     """
-    scores: dict[tuple[str, str, int], dict[str, float | None]] = {}
-    metrics: dict[str, None] = {}
-    for score in directory.read_scores():
-        metrics.setdefault(score.metric)
-        scores.setdefault((score.arm, score.example, score.repeat), {})[score.metric] = score.value
-    trials = latest(directory.read_trials())
-    columns = _columns(trials)
-    for metric in metrics:
-        columns[metric] = [scores.get(t.key, {}).get(metric) for t in trials]
+    ids = tuple(e.id for e in directory.examples())
+    columns: dict[str, list[Any]] = {}
+    for part in parts(trials_of(directory, benchmark_of(directory), ids), directory):
+        for name, values in part.items():
+            columns.setdefault(name, []).extend(values)
     return columns
+
+
+def parts(trials: Trials, directory: RunDirectory) -> Iterator[dict[str, list[Any]]]:
+    """The same columns, so many rows at a time: by arm, repeat, example."""
+    row = {id: i for i, id in enumerate(trials.ids)}
+    scores: dict[str, dict[tuple[str, int], np.ndarray[tuple[int], np.dtype[np.float64]]]] = {}
+    for score in directory.read_scores():
+        column = scores.setdefault(score.metric, {})
+        values = column.get((score.arm, score.repeat))
+        if values is None:
+            values = column[score.arm, score.repeat] = np.full(len(row), np.nan)
+        if score.example in row:
+            values[row[score.example]] = np.nan if score.value is None else score.value
+    walk = trials.walk()
+    while part := list(islice(walk, CHUNK)):
+        columns = _columns([trial for _, trial in part])
+        for metric, column in scores.items():
+            found = [column[t.arm, t.repeat][i] if (t.arm, t.repeat) in column else np.nan for i, t in part]
+            columns[metric] = [None if v != v else float(v) for v in found]
+        yield columns
 
 
 def _columns(trials: Sequence[Trial]) -> dict[str, list[Any]]:
@@ -62,32 +82,35 @@ def frame(directory: RunDirectory) -> pandas.DataFrame:
     return pandas.DataFrame(rows(directory))
 
 
-def from_view(stored: Stored) -> dict[str, Any]:
-    """The same columns from a run that is in memory already, for runs that ask once (metrics are the board's)."""
-    trials = [
-        stored.trials[arm, id][0] for arm in stored.board.arms for id in stored.board.ids if (arm, id) in stored.trials
-    ]
-    there = {
-        arm: [i for i, id in enumerate(stored.board.ids) if (arm, id) in stored.trials] for arm in stored.board.arms
-    }
-    columns: dict[str, Any] = _columns(trials)
-    for metric in stored.board.metrics:
-        parts = [stored.board.values[arm, metric][there[arm]] for arm in stored.board.arms]
-        columns[metric] = [None if v != v else v for v in np.concatenate(parts).tolist()]
-    return columns
-
-
 def write_parquet(directory: RunDirectory, stored: Stored) -> bool:
-    """Write `tables/answers.parquet`; False where pyarrow is not installed."""
+    """Write `tables/answers.parquet`, a group of rows at a time; False where pyarrow is not installed.
+
+    Raises:
+        DataError: it cannot be written.
+    """
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
         return False
+    kinds = {"repeat": "int64", "input_tokens": "int64", "cached_tokens": "int64", "output_tokens": "int64",
+             "attempts": "int64", "seconds": "float64", "compute_seconds": "float64"}  # fmt: skip
     path = directory.file("tables") / "answers.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    columns = from_view(stored) if stored.benchmark.run.repeats == 1 else rows(directory)
-    parquet.write_table(pyarrow.table(columns), part)
-    part.replace(path)
-    return True
+    metrics = dict.fromkeys(stored.board.metrics, "float64")
+    schema: Any = None
+    writer: Any = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for columns in parts(Trials(directory.trials, stored.board.arms, stored.board.ids), directory):
+            if writer is None:
+                kind = {name: (kinds | metrics).get(name, "string") for name in columns}
+                schema = pyarrow.schema([(name, pyarrow.type_for_alias(k)) for name, k in kind.items()])
+                writer = parquet.ParquetWriter(part, schema)
+            writer.write_table(pyarrow.table(columns, schema=schema))
+        if writer is not None:
+            writer.close()
+            part.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    return writer is not None

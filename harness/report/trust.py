@@ -54,7 +54,7 @@ def trust(stored: Stored) -> tuple[Fact, ...]:
 
 
 def _grouped(stored: Stored) -> str:
-    names = {e.cluster for e in stored.examples if e.cluster}
+    names = {c for c in stored.board.clusters or () if c}
     return f"in {figures.many(len(names), 'cluster')}" if names else "each on its own (no clusters named)"
 
 

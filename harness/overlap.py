@@ -1,0 +1,187 @@
+"""Pairs of texts that share most of their character 5-grams, without holding each text to every other.
+
+Prefix filtering (Chaudhuri et al. 2006; Wang, Li and Feng 2012): two sets that overlap enough share some of their
+rarest elements, so only pairs that do are looked at, and each is then held to its exact value. Texts are read from
+where they lie; in memory are the grams of two blocks of rows, whatever the number of rows.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+GRAM = 5
+SHARED = 6  # rare grams that a pair must share: more of them make longer prefixes and fewer pairs to look at
+BLOCK = 8192  # rows whose grams are in memory at a time, on each side
+_CHUNK = 1000  # texts that are hashed together
+_PAIRS = 1_000_000  # entries of one piece of the similarity matrix
+_LOOKED = 4096  # pairs whose grams are held against each other at once
+_COMMON = 1 << 20  # counters of how common grams are; two grams in one counter only make the order a little worse
+_WEIGHTS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5,
+                     0x85EBCA77C2B2AE63], dtype=np.uint64)  # fmt: skip
+
+
+def similar(
+    left: Sequence[str], right: Sequence[str], floor: float, *, contained: bool = False
+) -> Iterator[tuple[int, int, float]]:
+    """Pairs (i, j, value) of a left and a right text with at least this exact Jaccard index of their 5-grams.
+
+    Args:
+        contained: the share of the left text's 5-grams that the right one has, in place of the Jaccard index.
+    """
+    if left and right:
+        common = _common(right)
+        theirs = _Rarest(right, common, 0.0 if contained else floor)
+        yield from _held(left, right, _Rarest(left, common, floor), theirs, floor, contained)
+
+
+def alike(texts: Sequence[str], first: int, floor: float) -> Iterator[tuple[int, int, float]]:
+    """The same among the texts themselves: each from `first` on against those before it (j < i)."""
+    if texts:
+        rarest = _Rarest(texts, _common(texts), floor)
+        yield from _held(texts, texts, rarest, rarest, floor, first=first)
+
+
+def _held(
+    left: Sequence[str],
+    right: Sequence[str],
+    asked: _Rarest,
+    rarest: _Rarest,
+    floor: float,
+    contained: bool = False,
+    first: int | None = None,
+) -> Iterator[tuple[int, int, float]]:
+    """Every block against every other; pairs whose hashes agree enough are held to the exact value of their texts."""
+    grams = lru_cache(maxsize=64)(_grams)
+    for start in range(first or 0, len(left), BLOCK):
+        end = min(start + BLOCK, len(left))
+        ours = asked.block(start, end)
+        for other in range(0, len(right) if first is None else end, BLOCK):
+            theirs = rarest.block(other, min(other + BLOCK, len(right)))
+            for a, b in _near(ours, theirs, floor - 0.01, contained):
+                i, j = start + a, other + b
+                if first is None or j < i:
+                    mine, yours = grams(left[i]), grams(right[j])
+                    both = len(mine & yours)
+                    value = both / max(len(mine) if contained else len(mine) + len(yours) - both, 1)
+                    if value >= floor:
+                        yield i, j, value
+
+
+def _common(texts: Sequence[str]) -> NDArray[np.int64]:
+    """How common grams are: how many texts have one, by the last bits of its hash."""
+    counts = np.zeros(_COMMON, dtype=np.int64)
+    for _, grams in _hashed(texts):
+        counts += np.bincount(grams & np.uint32(_COMMON - 1), minlength=_COMMON)
+    return counts
+
+
+def _grams(text: str) -> frozenset[str]:
+    """The 5-grams of a text; a shorter text is its own."""
+    return frozenset(text[n : n + GRAM] for n in range(len(text) - GRAM + 1)) or frozenset([text] if text else [])
+
+
+class _Block(NamedTuple):
+    """The grams of some rows, one row after the other, each row's rarest first.
+
+    `sizes`: how many a row has; `keep`: how many of them two rows that overlap enough must share `least` of.
+    """
+
+    grams: NDArray[np.uint32]
+    sizes: NDArray[np.int32]
+    keep: NDArray[np.int32]
+    least: NDArray[np.int32]
+
+    def matrix(self, columns: NDArray[np.uint32], *, rarest: bool) -> Any:
+        """Rows x columns, 1 where a row has a gram (only its rarest where asked); what is no column is left out."""
+        from scipy.sparse import csr_matrix
+
+        at = np.minimum(np.searchsorted(columns, self.grams), len(columns) - 1)
+        use = columns[at] == self.grams
+        if rarest:
+            rank = np.arange(len(self.grams)) - np.repeat(np.cumsum(self.sizes) - self.sizes, self.sizes)
+            use &= rank < np.repeat(self.keep, self.sizes)
+        row = np.repeat(np.arange(len(self.sizes)), self.sizes)[use]
+        starts = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(self.sizes)))])
+        made = csr_matrix((np.ones(len(row), np.int32), at[use], starts), shape=(len(self.sizes), len(columns)))
+        made.sort_indices()
+        return made
+
+
+class _Rarest:
+    """The grams of all rows in a file without a name, each row's rarest first.
+
+    Of n grams, of which a share `floor` must be common to both, two such rows share s of their n - ceil(floor n) + s
+    rarest, whatever else they share. With floor 0 that is all of them.
+    """
+
+    def __init__(self, texts: Sequence[str], common: NDArray[np.int64], floor: float) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  (closed with this object)
+        weakref.finalize(self, self._file.close)
+        columns: list[list[NDArray[np.int32]]] = [[], [], []]
+        for row, grams in _hashed(texts):
+            size = np.bincount(row)
+            must = np.ceil(floor * size - 1e-9).astype(np.int64)
+            least = np.minimum(SHARED, np.maximum(must, 1)) if floor else np.full(len(size), SHARED)
+            keep = np.minimum(size, size - must + least)
+            order = np.lexsort((grams, common[grams & np.uint32(_COMMON - 1)], row))
+            self._file.write(grams[order].tobytes())
+            for column, values in zip(columns, (size, keep, least), strict=True):
+                column.append(values.astype(np.int32))
+        self._sizes, self._keep, self._least = (np.concatenate(c) for c in columns)
+        self._starts = np.concatenate([[0], np.cumsum(self._sizes, dtype=np.int64)])
+
+    def block(self, start: int, end: int) -> _Block:
+        """The grams of rows start to end."""
+        self._file.seek(4 * int(self._starts[start]))
+        raw = self._file.read(4 * int(self._starts[end] - self._starts[start]))
+        rows = slice(start, end)
+        return _Block(np.frombuffer(raw, np.uint32), self._sizes[rows], self._keep[rows], self._least[rows])
+
+
+def _hashed(texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint32]]]:
+    """The 32-bit hashes of each text's set of 5-grams, some texts at a time: (number in the chunk, hash).
+
+    Every text has at least one entry, so that rows can be counted; an empty one has a hash that no other text has.
+    """
+    walk = enumerate(iter(texts))
+    while part := list(islice(walk, _CHUNK)):
+        padded = [t if len(t) >= GRAM else (t or f"\ue000{i}").ljust(GRAM, "\ue001") for i, t in part]
+        codes = np.frombuffer("".join(padded).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
+        lengths = np.array([len(t) for t in padded])
+        row = np.repeat(np.arange(len(padded)), lengths)[: len(codes) - GRAM + 1]
+        mixed = codes[: len(row)] * _WEIGHTS[0]
+        for n in range(1, GRAM):
+            mixed = (mixed ^ (mixed >> np.uint64(29))) + codes[n : n + len(row)] * _WEIGHTS[n]
+        mixed = ((mixed ^ (mixed >> np.uint64(32))) * _WEIGHTS[1]) >> np.uint64(32)
+        inside = np.arange(len(row)) <= np.repeat(np.cumsum(lengths) - GRAM, lengths)[: len(row)]
+        whole = np.unique((row[inside].astype(np.uint64) << np.uint64(32)) | mixed[inside])
+        yield (whole >> np.uint64(32)).astype(np.int64), (whole & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+
+
+def _near(ours: _Block, theirs: _Block, floor: float, contained: bool) -> Iterator[tuple[int, int]]:
+    """Pairs of rows whose hashes agree to the floor, in order."""
+    columns = np.unique(theirs.grams)
+    rare, rare_theirs = ours.matrix(columns, rarest=True), theirs.matrix(columns, rarest=True).T.tocsr()
+    every, every_theirs = ours.matrix(columns, rarest=False), theirs.matrix(columns, rarest=False)
+    step = max(1, _PAIRS // max(len(theirs.sizes), 1))
+    for start in range(0, len(ours.sizes), step):
+        product = rare[start : start + step] @ rare_theirs
+        i = start + np.repeat(np.arange(product.shape[0]), np.diff(product.indptr))
+        enough = product.data >= np.minimum(ours.least[i], theirs.least[product.indices])
+        i, j = i[enough], product.indices[enough]
+        for part in range(0, len(i), _LOOKED):
+            a, b = i[part : part + _LOOKED], j[part : part + _LOOKED]
+            both = every[a].multiply(every_theirs[b]).sum(axis=1).A1
+            whole = ours.sizes[a] if contained else ours.sizes[a] + theirs.sizes[b] - both
+            near = both >= floor * whole
+            yield from zip(a[near].tolist(), b[near].tolist(), strict=True)
