@@ -50,6 +50,7 @@ class Rules:
         answer: its format and normaliser.
         keys: the columns that every row has; empty: those of the first row.
         optional: columns that a row may have.
+        empty: columns whose list may be empty.
         least: the fewest rows of each split, documents and second pass.
         plural: last words of labels that the normaliser would shorten and the guide does not.
         hook: more checks of the whole set.
@@ -59,6 +60,7 @@ class Rules:
     answer: Answer = field(default_factory=Answer)
     keys: tuple[str, ...] = ()
     optional: tuple[str, ...] = ("cluster", "tags")
+    empty: tuple[str, ...] = ()
     least: Mapping[str, int] = field(default_factory=dict)
     plural: frozenset[str] = frozenset()
     hook: Callable[[Path, Splits, Rules], Iterable[Problem]] | None = None
@@ -94,7 +96,8 @@ def shape(splits: Splits, rules: Rules) -> Iterator[Problem]:
                 if isinstance(value, bool) and key in rules.optional:
                     continue  # a mark
                 texts = value if isinstance(value, list) else [value]
-                if not texts or not all(isinstance(t, str) and t.strip() for t in texts):
+                none = value == [] and key in rules.empty
+                if not none and (not texts or not all(isinstance(t, str) and t.strip() for t in texts)):
                     yield Problem(
                         "not a text or a list of texts, or an empty one", row.where, key, got=repr(value)[:60]
                     )
@@ -297,6 +300,13 @@ SETS = {
         keys=("id", "db", "schema", "question", "sql", "cluster"),
         optional=("db", "schema", "sql", "cluster", "ordered"),  # the question alone makes two rows near-duplicates
         least={"train": 260, "dev": 63, "test": 126},
+        hook=own,
+    ),
+    "support": Rules(
+        keys=("id", "question", "answer", "relevant", "cluster"),
+        optional=("answer", "accept", "relevant", "cluster", "tags"),
+        empty=("relevant",),
+        least={"train": 250, "dev": 63, "test": 126, "documents": 60},
         hook=own,
     ),
 }

@@ -430,3 +430,73 @@ def test_too_many_sql_queries_that_find_nothing(sql: Path, validate: ModuleType)
     for fill in ("fill_a", "fill_b"):
         (sql / "databases" / "clinic" / f"{fill}.sql").write_text("DELETE FROM visit;")
     assert "too many queries that find nothing" in whats(validate, sql)
+
+
+@pytest.fixture
+def support(tmp_path: Path) -> Path:
+    folder = tmp_path / "support"
+    shutil.copytree(DATASETS / "support", folder)
+    return folder
+
+
+def support_row(**changes: Any) -> Row:
+    """A row as sound as the shipped ones, then spoilt by `changes`."""
+    sound = {"id": "bike-wren-99", "question": "Do many zyzzyvas weigh so much?", "answer": "27 kg", "accept": ["27"]}
+    return sound | {"relevant": ["bike-wren"], "cluster": "bike-wren"} | changes
+
+
+NO_PAGE, HALF, OFF = (
+    "a page that is not there",
+    "half a question without an answer",
+    "an answer that is not on its page",
+)
+SUPPORT_FAULTS: list[tuple[dict[str, Any], str]] = [
+    ({}, ""),
+    ({"answer": ["27 kg", "20-inch"], "accept": ["twenty-seven kilos, twenty inches"]}, ""),
+    ({"answer": "I don't know", "relevant": []}, HALF),
+    ({"answer": "I don't know", "accept": ["27"]}, HALF),
+    ({"relevant": []}, HALF),
+    ({"relevant": ["bike-wren", "bike-zyzzyva"]}, NO_PAGE),
+    ({"cluster": "bike-zyzzyva"}, NO_PAGE),
+    ({"id": "zyzzyva-1"}, "an id of another form"),
+    ({"id": "locks-99", "cluster": "locks"}, "not the cluster of its page"),
+    ({"answer": "38 kg", "accept": ["38"]}, OFF),
+    ({"answer": "7 kg", "accept": ["7"]}, OFF),
+    ({"answer": ["27 kg", "38 kg"], "accept": ["27, 38"]}, OFF),
+    ({"answer": "our smallest cargo bike, a long-tail with 20-inch wheels"}, "a long answer"),
+    ({"question": "Is it 27 kilos (27 kg)?"}, "the question gives the answer away"),
+    ({"accept": ["about 27 kg"]}, "another wording that is right without being listed"),
+    ({"question": "When do zyzzyvas wug?"}, ""),
+    ({"question": "So when do zyzzyvas wug?"}, "two questions that are alike"),
+    ({"relevant": "bike-wren"}, "not a question with lists of relevant pages and of other wordings"),
+]
+
+
+def test_planted_support_rows(support: Path, validate: ModuleType) -> None:
+    first = len(rows(support, "train")) + 1
+    own = [{"id": f"bike-wren-{90 + i}", "question": f"{chr(97 + i) * 9} {i}?"} for i in range(len(SUPPORT_FAULTS))]
+    new = [support_row(**(mine | changes)) for mine, (changes, _) in zip(own, SUPPORT_FAULTS, strict=True)]
+    edit(support, "train", lambda train: train.extend(new))
+    found = [(p.where, p.what) for p in validate.validate(support)[0]]
+    wanted = [(f"train.jsonl:{first + i}", what) for i, (_, what) in enumerate(SUPPORT_FAULTS) if what]
+    assert sorted(found) == sorted(wanted)
+
+
+def test_what_support_splits_must_not_share(support: Path, validate: ModuleType) -> None:
+    asked = next(r for r in rows(support, "train") if r["relevant"] and isinstance(r["answer"], str))
+    page = asked["cluster"]
+    again = support_row(
+        id=f"{page}-99", answer=f"the {asked['answer']}", relevant=[page], cluster=page, accept=["zyzzyva"]
+    )
+    edit(support, "test", lambda test: test.append(again))
+    (problem,) = validate.validate(support)[0]
+    assert problem.what == "a fact of test that train asks"
+    assert asked["id"] in problem.got
+
+
+def test_the_share_of_unanswerable_questions_and_the_length_of_pages(support: Path, validate: ModuleType) -> None:
+    edit(support, "train", lambda train: train.__setitem__(slice(None), [r for r in train if r["relevant"]]))
+    edit(support, "documents", lambda pages: pages[0].update(text="Short."))
+    found = whats(validate, support)
+    assert "another share of questions without an answer" in found
+    assert "a page of another length" in found
