@@ -295,8 +295,28 @@ def test_usage_that_was_not_sent_is_estimated_and_marked(usage: Any) -> None:
     done = once(replied("eight letters and more", over={"usage": usage}))
     assert done.usage.estimated
     assert done.usage.input == 3 + 3 + 3 + 3 + 2  # two messages, 9 and 8 bytes
-    sent = usage and usage.get("completion_tokens") is not None
-    assert done.usage.output == (0 if sent else 6)
+    assert done.usage.output == 6
+
+
+@pytest.mark.parametrize(
+    ("usage", "read"),
+    [
+        ({"prompt_tokens": 50.0, "completion_tokens": "5", "prompt_tokens_details": []}, (50, 0, 5, False)),
+        ({"prompt_tokens": 50, "completion_tokens": 0}, (50, 0, 1, True)),  # an answer of no tokens
+        ({"prompt_tokens": -1, "completion_tokens": 1e99, "prompt_tokens_details": "?"}, (14, 0, 1, True)),
+        (["odd"], (14, 0, 1, True)),
+    ],
+)
+def test_an_odd_usage_does_not_throw_away_the_answer(usage: Any, read: tuple[int, int, int, bool]) -> None:
+    done = once(replied("x", over={"usage": usage}))
+    got = done.usage
+    assert (got.input, got.cached_input, got.output, got.estimated) == read
+    assert done.text == "x"
+
+
+def test_a_byte_order_mark_and_odd_side_fields_are_read_past() -> None:
+    body = b'\xef\xbb\xbf{"choices": [{"message": {"content": "salt"}, "finish_reason": 7, "logprobs": []}], "model": 3}'
+    assert once(raw(body)).text == "salt"
 
 
 def test_cached_tokens_are_never_more_than_all() -> None:
@@ -402,8 +422,13 @@ def test_the_key_never_shows(caplog: pytest.LogCaptureFixture) -> None:
             raw(f'{{"error": {{"message": "{KEY}"}}}}'.encode()),
             status(400, f"bad {KEY}"),
             replied(f"your key is {KEY}"),
+            replied("x", over={"model": f"m-{KEY}"}),
+            raw(b"<html>" + b"y" * 60 + f"{KEY}</html>".encode(), "text/html"),  # a cut through the key shows a part
+            status(400, "x" * 385 + KEY),
+            raw(b"x" * 385 + KEY.encode(), "text/html", 503),
+            raw(f'{{"error": {{"message": "{"x" * 385}{KEY}"}}}}'.encode()),
         ]
-        for _ in range(6):
+        for _ in range(11):
             try:
                 seen.append(repr(await model.generate(ASK)))
             except (Failed, Outage) as error:
@@ -412,7 +437,7 @@ def test_the_key_never_shows(caplog: pytest.LogCaptureFixture) -> None:
 
     ask(run)
     assert len(seen) > 10
-    assert not [text for text in seen if KEY in text]
+    assert not [text for text in seen if KEY[:9] in text]
     assert KEY not in caplog.text
 
 

@@ -23,17 +23,10 @@ _OVERFLOW = re.compile(
     re.IGNORECASE,
 )
 
+MOST_TOKENS = 10**9
+"""No call has more: what says so is no count."""
+
 Scrub = Callable[[str], str]
-
-
-class _TokenDetails(msgspec.Struct):
-    cached_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _TokenDetails | None = None
 
 
 class _Message(msgspec.Struct):
@@ -41,24 +34,18 @@ class _Message(msgspec.Struct):
     refusal: Any = None
 
 
-class _Token(msgspec.Struct):
-    logprob: float = 0.0
-
-
-class _Logprobs(msgspec.Struct):
-    content: list[_Token] | None = None
-
-
 class _Choice(msgspec.Struct):
     message: _Message | None = None
-    finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
+    finish_reason: Any = None
+    logprobs: Any = None
 
 
 class _Reply(msgspec.Struct):
+    """Only what an answer cannot do without is typed: a billed answer is not thrown away for an odd side field."""
+
     choices: list[_Choice] | None = None
-    usage: _Usage | None = None
-    model: str | None = None
+    usage: Any = None
+    model: Any = None
     error: Any = None
 
 
@@ -85,11 +72,11 @@ def read(body: bytes, content_type: str, request: Request, scrub: Scrub) -> Comp
         scrub: takes the key out of a text that people will see.
     """
     try:
-        reply = _decoder.decode(body)
+        reply = _decoder.decode(body.removeprefix(b"\xef\xbb\xbf"))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        start = scrub(body[:80].decode("utf-8", "replace"))
+        start = scrub(body.decode("utf-8", "replace"))[:80]
         billed = Usage(input=estimate_prompt(request.messages), output=-(-len(body) // 4), estimated=True)
-        if content_type.startswith("text/html"):
+        if body.lstrip()[:1] == b"<":
             billed = Usage()  # a proxy's page, not the model's work
         raise CallFailed(
             f"the reply is not the JSON of a chat completion ({content_type or 'no content type'}): {error}; "
@@ -104,7 +91,7 @@ def read(body: bytes, content_type: str, request: Request, scrub: Scrub) -> Comp
     text = scrub(_text(message.content))
     refusal = scrub(_text(message.refusal))
     usage = _usage(reply.usage, request, text or refusal)
-    model = reply.model or ""
+    model = scrub(reply.model) if isinstance(reply.model, str) else ""
     if refusal:
         raise Failed(_failure("refused", "the model refused", refusal, usage, model))
     if choice.finish_reason == "content_filter":
@@ -129,7 +116,7 @@ def refused(status: int, body: Any, text: str, after: float | None, scrub: Scrub
     codes = {str(error.get("code")), str(error.get("type"))}
     if isinstance(inner, Mapping):
         codes.add(str(inner.get("code")))
-    message = scrub(str(error.get("message") or text or "no message").strip()[:400])
+    message = scrub(str(error.get("message") or text or "no message").strip())[:400]
     said = f"{status}: {message}{hint}"
     if status == 429:
         fatal = bool(codes & QUOTA)
@@ -186,24 +173,39 @@ def _text(content: Any) -> str:
     return ""
 
 
-def _usage(sent: _Usage | None, request: Request, text: str) -> Usage:
-    """What the endpoint said that it billed; what it did not say is estimated, and marked."""
-    prompt = sent.prompt_tokens if sent else None
-    output = sent.completion_tokens if sent else None
-    estimated = not prompt or output is None
-    details = sent.prompt_tokens_details if sent else None
+def _usage(sent: Any, request: Request, text: str) -> Usage:
+    """What the endpoint said that it billed; what it did not say, or cannot be, is estimated and marked."""
+    said: Mapping[str, Any] = sent if isinstance(sent, Mapping) else {}
+    details = said.get("prompt_tokens_details")
+    prompt = _tokens(said.get("prompt_tokens"))
+    output = _tokens(said.get("completion_tokens"))
+    if not output and text:
+        output = None  # an answer of no tokens: some servers send zeros
+    cached = _tokens(details.get("cached_tokens")) if isinstance(details, Mapping) else 0
     tokens = prompt or estimate_prompt(request.messages)
     return Usage(
         input=tokens,
-        cached_input=min((details.cached_tokens or 0) if details else 0, tokens),
+        cached_input=min(cached or 0, tokens),
         output=estimate_tokens(text) if output is None else output,
-        estimated=estimated,
+        estimated=not prompt or output is None,
     )
+
+
+def _tokens(value: Any) -> int | None:
+    """A count as an endpoint wrote it (a number, or its digits), None for what is none."""
+    try:
+        count = float(value)
+    except (TypeError, ValueError):
+        return None
+    return int(count) if 0 <= count < MOST_TOKENS else None
 
 
 def _logprob(choice: _Choice, request: Request) -> float | None:
     """Mean log-probability a token, where it was asked for and given."""
-    tokens = choice.logprobs.content if choice.logprobs else None
-    if not request.logprobs or not tokens:
+    content = choice.logprobs.get("content") if isinstance(choice.logprobs, Mapping) else None
+    if not request.logprobs or not isinstance(content, list):
         return None
-    return sum(t.logprob for t in tokens) / len(tokens)
+    tokens: list[Any] = content
+    found = [t.get("logprob") for t in tokens if isinstance(t, Mapping)]
+    known = [float(v) for v in found if isinstance(v, int | float)]
+    return sum(known) / len(known) if known else None

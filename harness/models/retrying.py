@@ -73,7 +73,9 @@ class Retrying(Wrapper):
                 usage += failed.missing.usage
                 wait = self._wait(failed, attempt)
                 if wait is None:
-                    message = failed.missing.message + (f" (after {attempt} calls)" if attempt > 1 else "")
+                    asked = failed.after or 0.0
+                    long = f"; it asks for {asked:.0f} s of patience" if asked > self._retries.longest else ""
+                    message = failed.missing.message + long + (f" (after {attempt} calls)" if attempt > 1 else "")
                     raise Outage(Missing(type="outage", message=message, usage=usage, attempts=attempt)) from None
             except Outage as outage:  # the budget is used up: what the calls before were billed is kept
                 missing = outage.missing

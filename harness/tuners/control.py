@@ -6,6 +6,7 @@ managed identity), and is kept in memory only.
 
 from __future__ import annotations
 
+import json
 import os
 from types import TracebackType
 from typing import Any
@@ -104,14 +105,16 @@ class Control:
             )
         except httpx2.HTTPError as error:
             return Reply(0, said=self._scrub(f"no connection to the control plane: {error or type(error).__name__}"))
+        said = self._scrub(response.text)
         try:
-            read: Any = response.json() if response.content else {}
+            read: Any = json.loads(said) if said else {}
         except ValueError:
             read = {}
-        text = "" if isinstance(read, dict) and read else self._scrub(response.text[:200])
+        text = "" if isinstance(read, dict) and read else said[:200]
         return Reply(response.status_code, read if isinstance(read, dict) else {}, retry_after(response.headers), text)
 
     def _scrub(self, text: str) -> str:
+        """The text without the token, should the service repeat it."""
         return text.replace(self._token, "[token]")
 
 

@@ -76,10 +76,10 @@ def reason(job: FineTuningJob, service: Service) -> Problem:
         return Problem(what, where=service.endpoint.url, fix="run the same command again to submit a new job")
     said: Any = job.error.model_dump() if job.error else {}
     message = service.scrub(str(said.get("message") or "the service gave no reason"))
-    where = f" ({said['param']})" if said.get("param") else ""
+    where = f" ({service.scrub(str(said['param']))})" if said.get("param") else ""
     what = f"the job {job.id} failed: {message}{where}"
     fix = "mend what it names and run the same command again: a new job is submitted; a failed one is not billed"
-    return Problem(what, where=service.endpoint.url, got=str(said.get("code") or ""), fix=fix)
+    return Problem(what, where=service.endpoint.url, got=service.scrub(str(said.get("code") or "")), fix=fix)
 
 
 def epochs_of(job: FineTuningJob) -> float | None:

@@ -139,8 +139,8 @@ class Service:
         code = str(body.get("code") or body.get("type") or "")
         said = self.scrub(str(body.get("message") or error.response.text or "no message").strip())[:400]
         what, fix = _worded(error.status_code, code, said, self.endpoint)
-        return Refused(Problem(f"{doing}: {what}", where=self.endpoint.url, got=_got(error, code), fix=fix),
-                       error.status_code, code)  # fmt: skip
+        got = self.scrub(_got(error, code))
+        return Refused(Problem(f"{doing}: {what}", where=self.endpoint.url, got=got, fix=fix), error.status_code, code)
 
     def scrub(self, text: str) -> str:
         """The text without the key, should the service repeat it."""
