@@ -20,7 +20,7 @@ import msgspec
 
 from harness import hygiene, paths, receipt, records, scoring, stats, taskset
 from harness.choice import frozen_choice, ordered
-from harness.errors import DataError, HarnessError, Incomplete, Problem, capped
+from harness.errors import DataError, HarnessError, Problem, capped
 from harness.estimate import RunEstimate, forecast
 from harness.hygiene import Finding
 from harness.models.base import Completion
@@ -28,7 +28,7 @@ from harness.prices import Price, token_price
 from harness.reading import Result, board_of, decide, read, test_looks, trials_of
 from harness.records import Fit, Frozen, Manifest, Trial
 from harness.references import document_files, documents_of
-from harness.runner import plan, run
+from harness.runner import plan, run, stopped
 from harness.spec import Benchmark, Located
 from harness.store import Log, RunDirectory, flushing, write_whole
 from harness.taskset import SPLITS, SplitName, TaskSet
@@ -136,6 +136,7 @@ async def run_benchmark(
     if directory.manifest() is not None:
         return read(directory)
     directory.acquire()
+    bench.ledger = directory.file("spent.txt")
     try:
         stages = Stages(question, directory, bench)
         estimate = await stages.open()
@@ -357,12 +358,8 @@ class Stages:
             notes=(*self.bench.notes, *self.bench.cache.notes),
         )
         if missing > self.benchmark.verdict.max_missing * max(total, 1):
-            raise Incomplete(
-                Problem(
-                    f"{missing} of {total} test answers are missing",
-                    fix="run the same command again: only what is missing is asked",
-                )
-            )
+            first = next(t.missing for _, t in trials.walk() if t.missing is not None)
+            raise stopped(first, f"{missing} of {total} test answers")
         report.write(self.directory, self.benchmark, decided, manifest, board)
         self.directory.save("manifest.json", manifest)
 

@@ -86,7 +86,7 @@ class PricedSpec(Protocol):
 
     @property
     def usd_per_mtok(self) -> Mapping[Any, float] | None:
-        """Overrides: input, cached_input, output, train, embedding."""
+        """Overrides: input, cached_input, output, train, embedding; tuned_... for a model tuned on this one."""
         ...
 
 
@@ -143,10 +143,10 @@ def token_price(spec: PricedSpec, *, url: str | None = None) -> Price:
         url: the endpoint that its calls really go to (`Endpoint.url`), when the environment decided it.
     """
     found = _listed(spec.id, url or spec.base_url)
-    own = spec.usd_per_mtok
+    own = {str(k): v for k, v in (spec.usd_per_mtok or {}).items() if k in Price.__struct_fields__}
     if not own:
         return found
-    price = msgspec.structs.replace(found, **{str(k): v for k, v in own.items()})
+    price = msgspec.structs.replace(found, **own)
     if "input" in own and "cached_input" not in own:
         price = msgspec.structs.replace(price, cached_input=None)
     if not price.known:
@@ -168,6 +168,18 @@ def train_price(spec: PricedSpec, *, tier: str = "standard") -> Rate:
         said = "trained locally, by the hour" if provider == "local" else f"no training price of {spec.id} is listed"
         return Rate(reason=f"{said}; `usd_per_mtok: {{train: ...}}` sets one")
     return Rate(usd=row.train / 2 if tier.lower().startswith("developer") else row.train, **_from(row))
+
+
+def tuned_prices(own: Mapping[Any, float] | None, provider: str) -> dict[Any, float] | None:
+    """The overrides of a model as those of one that was tuned on it: its `tuned_...`; at Azure the base's own.
+
+    Azure bills a tuned model's tokens at the base model's rate, elsewhere they have a price of their own.
+    """
+    kept = {str(k): v for k, v in (own or {}).items()}
+    tuned = {k.removeprefix("tuned_"): v for k, v in kept.items() if k.startswith("tuned_")}
+    if not tuned and provider == "azure":
+        tuned = {k: v for k, v in kept.items() if k in ("input", "cached_input", "output")}
+    return tuned or None
 
 
 def hosting_price(provider: str, sku: str = "") -> Rate:

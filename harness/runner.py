@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.answer import Answer, Unreadable
-from harness.errors import Failed, Outage
-from harness.models.base import Completion, Failure, FailureType
+from harness.errors import Failed, Incomplete, Outage, Problem
+from harness.models.base import Completion, Failure, FailureType, Missing
 from harness.records import Outcome, Trial
 from harness.taskset import Example
 from harness.techniques.base import Solver
@@ -64,6 +64,14 @@ async def attempt(solver: Solver, example: Example, repeat: int, answer: Answer)
     except Outage as error:
         return error.missing
     return judge(completion, answer)
+
+
+def stopped(first: Missing, what: str) -> Incomplete:
+    """The error of a run that lacks answers (`what`, counted): why the first is missing, and what to do about it."""
+    fix = "run the same command again: only what is missing is asked"
+    if first.type == "budget":
+        fix = "raise run.max_usd and run again: what was answered is kept and free"
+    return Incomplete(Problem(f"{what} are missing: {first.message}", fix=fix))
 
 
 def judge(completion: Completion, answer: Answer) -> Outcome:

@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from harness.techniques import TechniqueSpec
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+PriceName = Literal[
+    "input", "cached_input", "output", "train", "embedding", "tuned_input", "tuned_cached_input", "tuned_output"
+]
 
 
 class Spec(BaseModel):
@@ -53,8 +56,10 @@ class ModelSpec(Spec):
         pattern=r"^\d{4}-\d{2}-\d{2}$",
         description="The day on which the provider shuts the model down, such as 2027-06-30.",
     )
-    usd_per_mtok: dict[Literal["input", "cached_input", "output", "train", "embedding"], float] | None = Field(
-        default=None, description="US dollars per million tokens, where the price book does not know the model."
+    usd_per_mtok: dict[PriceName, float] | None = Field(
+        default=None,
+        description="US dollars per million tokens, where the price book does not know the model; tuned_...: of a model"
+        " that is tuned on this one.",
     )
     hosting_usd_per_hour: float | None = Field(
         default=None, ge=0, description="US dollars an hour for keeping the model deployed."

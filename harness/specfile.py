@@ -24,6 +24,8 @@ from harness.taskset import digest
 from harness.yamlfile import Source, YamlPath
 
 SCHEMA_ID = "benchmark.schema.json"
+NO_ANSWER: dict[str, Any] = {"gates": True, "run": {"max_usd", "max_concurrency"}}
+"""What changes no answer, so that a run goes on under it: gates only read, a raised budget is not another question."""
 
 
 def schema() -> dict[str, Any]:
@@ -63,7 +65,7 @@ def read(path: Path, *, allow_outside: bool = False) -> Located:
         folder=folder,
         project=project,
         name=file.stem,
-        digest=digest([benchmark.model_dump(mode="json", exclude={"gates"}), digests]),  # gates only read a run
+        digest=digest([benchmark.model_dump(mode="json", exclude=NO_ANSWER), digests]),
         allow_outside=allow_outside,
     )
 

@@ -10,17 +10,17 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness import paths, taskset, template
 from harness.answer import Answer
 from harness.cache import Cache
-from harness.errors import Incomplete, Problem
+from harness.errors import ModelError, Problem
 from harness.models.base import Completion, Failure, Message, Missing, Model, Usage
 from harness.models.cached import Cached
 from harness.references import document_files
 from harness.retrieval import Embedder, Index, chunks
-from harness.runner import attempt
+from harness.runner import attempt, stopped
 from harness.scorers.base import Scorer
 from harness.spec import Benchmark, Located, ModelSpec
 from harness.taskset import Document, Example
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from harness.models.throttled import Throttle
 
 EMBEDDER = "all-minilm-l6-v2"
+PLACES = ("local/", "hf/", "tuned/", "scripted/", "openai/", "azure/", ".", "/", "~")
+"""How a reference begins that is no endpoint's own name of a model."""
 
 
 class Workbench:
@@ -61,6 +63,8 @@ class Workbench:
         self._locals: list[LocalModel] = []
         self._engine: Literal["auto", "openvino", "transformers"] = "auto"
         self._throttles: dict[str, Throttle] = {}
+        self.ledger: Path | None = None
+        self._answered: set[str] = set()
 
     # What techniques ask for
 
@@ -120,12 +124,8 @@ class Workbench:
         outcomes = await asyncio.gather(*(one(e) for e in examples))
         missing = [o for o in outcomes if isinstance(o, Missing)]
         if missing:
-            raise Incomplete(
-                Problem(
-                    f"{len(missing)} of {len(outcomes)} dev answers were not to be had ({label}): {missing[0].message}",
-                    fix="run the same command again: what was answered is kept",
-                )
-            )
+            raise stopped(missing[0], f"{len(missing)} of {len(outcomes)} dev answers ({label})")
+        self._sound([o for o in outcomes if not isinstance(o, Missing)])
         right = [(e, o) for e, o in zip(examples, outcomes, strict=True) if isinstance(o, Completion)]
         scorer = await self.primary()
         marks = iter(await scorer.score(right)) if right else iter(())
@@ -146,6 +146,14 @@ class Workbench:
             usd=usd,
             compute_seconds=compute,
         )
+
+    def _sound(self, outcomes: Sequence[Completion | Failure]) -> None:
+        """Raises `ModelError` where a model has only ever refused requests: the question is at fault, not the arm."""
+        self._answered |= {o.model for o in outcomes if not (isinstance(o, Failure) and o.type == "invalid")}
+        first = next((o for o in outcomes if isinstance(o, Failure) and o.model not in self._answered), None)
+        if first is not None:
+            what = f"the endpoint refuses every request: {first.message}"
+            raise ModelError(Problem(what, path="model", got=first.model, fix="mend what it names, such as extra_body"))
 
     # Models
 
@@ -173,15 +181,29 @@ class Workbench:
     def spec_of(self, reference: str) -> ModelSpec:
         """The endpoint behind a reference: the benchmark's own, or the plain one that the reference is short for.
 
-        A model of the same API (`openai/`, `azure/`), such as a tuned one, is at the benchmark's endpoint too.
+        A model of the same API (`openai/`, `azure/`), such as a tuned one, is at the benchmark's endpoint too; so is a
+        name without API where the benchmark's model has none (what a gateway's own tuning gave). One that was tuned on
+        the benchmark's model lives as long and takes as long prompts.
         """
         model = self.benchmark.model
-        if isinstance(model, ModelSpec) and model.id == reference:
-            return model
-        api = reference.partition("/")[0]
-        if isinstance(model, ModelSpec) and api in ("openai", "azure") and model.id.startswith(f"{api}/"):
-            return model.model_copy(update={"id": reference, "usd_per_mtok": None, "retires": None, "context": None})
-        return ModelSpec(id=reference)
+        if not isinstance(model, ModelSpec) or model.id == reference:
+            return model if isinstance(model, ModelSpec) else ModelSpec(id=reference)
+        api = model.id.partition("/")[0] if model.id.startswith(("openai/", "azure/")) else ""
+        if not reference.startswith(f"{api}/") if api else not self._bare(reference):
+            return ModelSpec(id=reference)
+        from harness import prices
+
+        own: dict[str, Any] = {"usd_per_mtok": None, "retires": None, "context": None}
+        if prices.base_of(reference.removeprefix(f"{api}/")) == model.id.removeprefix(f"{api}/"):
+            own = {"usd_per_mtok": prices.tuned_prices(model.usd_per_mtok, api)}
+        return model.model_copy(update={"id": reference, **own})
+
+    def _bare(self, reference: str) -> bool:
+        """Whether a reference is an endpoint's own name of a model: no API, no place on this machine."""
+        model = self.benchmark.model
+        if not isinstance(model, ModelSpec) or model.base_url is None:
+            return False
+        return not (reference.startswith(PLACES) or (self.located.folder / reference).is_dir())
 
     def is_hosted(self, reference: str) -> bool:
         """Whether a reference names an endpoint that bills by the token."""
@@ -258,11 +280,11 @@ class Workbench:
 
     @cached_property
     def budget(self) -> Budget | None:
-        """The one purse of the run, or None without `max_usd`."""
+        """The one purse of the run, with what earlier starts of it spent (`ledger`); None without `max_usd`."""
         from harness.models.budgeted import Budget
 
         limit = self.benchmark.run.max_usd
-        return None if limit is None else Budget(limit)
+        return None if limit is None else Budget(limit, self.ledger)
 
     def weights(self, reference: str) -> Path:
         """The directory of a local model: `local/NAME`, `hf/ORG/NAME`, `tuned/...` (made here) or a directory."""
@@ -355,6 +377,8 @@ class Workbench:
         self.notes += await self.sweep()
         if "cache" in self.__dict__:
             self.cache.close()
+        if self.__dict__.get("budget") is not None:
+            self.__dict__["budget"].close()
 
 
 def answer_tokens(model: Model, text: str) -> int:

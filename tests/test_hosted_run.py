@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from harness import pipeline, specfile
+from harness.errors import Incomplete, ModelError
+from harness.reading import Result
 from harness.tuners import deployments, hosted
-from tests import tuning
+from harness.workbench import Workbench
+from tests import gated, tuning
+from tests.servers import KEY, ChatServer, status
 from tests.tuning_server import Thread, TuningServer
 
 ROOT = Path(__file__).parents[1]
@@ -48,3 +52,73 @@ def cut_down(name: str, folder: Path) -> Path:
     file = folder / "benchmarks" / "cut.yaml"
     file.write_text(text, "utf-8")
     return file
+
+
+# Any endpoint, at prices of its own
+
+GATEWAY = """\
+model: {id: my-model, base_url: "%s", api_key_env: GATEWAY_KEY, usd_per_mtok: {input: 0, output: 1.0e+6%s}}
+"""
+
+
+def at_gateway(folder: Path, url: str, more: str = "", run: str = "", arms: str = "") -> Path:
+    """The small benchmark of the gates' tests, its prompt arm at an endpoint; an output token costs a dollar."""
+    file = gated.write(folder, f"run: {{max_concurrency: 4, max_tokens: 4{run}}}\n", n=30)
+    gated.edit(file, "run: {allow_near_duplicates: true}\n", "")
+    gated.edit(file, "max_tokens: 4", "max_tokens: 4, allow_near_duplicates: true")
+    gated.edit(file, "model: scripted/fake.py:answer\n", GATEWAY % (url, more))
+    gated.edit(
+        file, '  tuned:  {technique: fine_tune, tuner: existing, served: "scripted/fake.py:tuned", ', arms or "#"
+    )
+    return file
+
+
+def run(file: Path) -> Result:
+    return asyncio.run(pipeline.run_benchmark(specfile.read(file)))
+
+
+def test_a_budget_holds_over_every_start_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """40 answers at a dollar each: 25 dollars buy no more than 25 of them, however often the run is started."""
+    monkeypatch.setenv("GATEWAY_KEY", KEY)
+    server = ChatServer(answer=lambda call: "red")
+    with Thread(server):
+        file = at_gateway(tmp_path, server.url, run=", max_usd: 25")
+        for _ in range(3):
+            with pytest.raises(Incomplete, match=r"(?s)max_usd \$25 is spent.*raise run.max_usd"):
+                run(file)
+            assert len(server.calls) == 22  # the bound of one more call is four dollars
+        gated.edit(file, "max_usd: 25", "max_usd: 60")
+        assert run(file).fresh  # the same run: a budget is no part of the question
+        assert len(server.calls) == 40
+    assert len(list((tmp_path / "reports" / "bench").iterdir())) == 1
+
+
+def test_an_endpoint_that_refuses_every_request_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_KEY", KEY)
+    server = ChatServer(rule=lambda call: status(400, "no such field: flavour"))
+    with Thread(server):
+        with pytest.raises(ModelError, match="refuses every request: 400: no such field: flavour"):
+            run(at_gateway(tmp_path, server.url))
+        asked = len(server.calls)
+    assert asked == 10  # the dev rows
+
+
+def test_a_model_that_a_gateway_tuned_stays_at_the_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The base has no `openai/` in front: neither the rows nor the key may go to OpenAI."""
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GATEWAY_KEY", KEY)
+    monkeypatch.setattr(hosted, "Pace", lambda: tuning.PACE)
+    server = TuningServer(answer="red")
+    with Thread(server):
+        tune = "  tuned:  {technique: fine_tune, tuner: openai, rows: 12, "
+        file = at_gateway(tmp_path, server.url, ", train: 1, tuned_input: 2, tuned_output: 3", arms=tune)
+        rows = "".join((tmp_path / "data" / f"{s}.jsonl").read_text() for s in ("train", "dev"))
+        (tmp_path / "data" / "train.jsonl").write_text(rows.replace('"t2', '"u2').replace("number 2", "number 3"))
+        fit = run(file).directory.fit("tuned")
+    assert fit is not None
+    assert fit.model.startswith("ft:my-model:")
+    assert {c["model"] for c in server.chats} >= {"my-model", fit.model}
+    located = specfile.read(file)
+    spec = Workbench(located, pipeline.quiet).spec_of(fit.model)
+    assert (spec.base_url, spec.usd_per_mtok) == (server.url, {"input": 2, "output": 3})

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -416,10 +417,28 @@ def test_failures_are_paid_and_cancelled_calls_give_their_money_back() -> None:
         slow.cancel()
         await asyncio.wait([slow])
         assert budget.left == pytest.approx(0.999)
-        budget.charge(0.5)
+        for what in ("job", "job"):  # followed again after a kill: paid once
+            budget.charge(0.5, what)
         assert budget.left == pytest.approx(0.499)
 
     run(main())
+
+
+def test_a_run_that_was_killed_keeps_within_the_same_bound(tmp_path: Path) -> None:
+    price = Price(input=0.0, output=1e6)
+    ledger = tmp_path / "spent.txt"
+    spent = 0.0
+    for start in range(4):  # each start is a process of its own: nothing is closed, as after a kill
+        budget = Budget(10.0, ledger)
+        assert budget.spent == spent
+        model = Budgeted(Scripted(lambda r: "a b"), budget, price)
+        run(gathered(model, [ask(f"{start}.{i}", max_tokens=2) for i in range(2)]))
+        budget.charge(1.0, "job-1")
+        spent = budget.spent
+    assert spent == 9.0
+    with ledger.open("ab") as file:
+        file.write(b"7.5")  # a line that a crash cut off
+    assert Budget(10.0, ledger).left == 1.0
 
 
 def test_an_unknown_price_is_refused_before_anything_is_spent() -> None:

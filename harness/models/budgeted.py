@@ -7,6 +7,8 @@ none is in flight, the budget is used up and the example is missing, not wrong.
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
 
 from harness.errors import Failed, ModelError, Outage, Problem
 from harness.models.base import Completion, Missing, Model, Request, Usage
@@ -19,12 +21,17 @@ class Budget:
 
     Args:
         max_usd: dollars that may be spent.
-        spent: dollars that earlier starts of the same run have spent.
+        ledger: a file with a line for each amount spent, so that a run that was killed and is started again keeps
+            within the same bound; None: this process alone is bounded.
     """
 
-    def __init__(self, max_usd: float, spent: float = 0.0) -> None:
+    def __init__(self, max_usd: float, ledger: Path | None = None) -> None:
         self.max_usd = max_usd
-        self.spent = spent
+        self._ledger = ledger
+        self._file: int | None = None
+        booked = _booked(ledger) if ledger is not None else []
+        self.spent = sum(usd for usd, _ in booked)
+        self._charged = {what for _, what in booked if what}
         self._held = 0.0
         self._in_flight = 0
         self._settled: asyncio.Event | None = None
@@ -50,14 +57,31 @@ class Budget:
         """Give back what was put aside and book what it took."""
         self._in_flight -= 1
         self._held = self._held - held if self._in_flight else 0.0
-        self.spent += usd
+        self._book(usd)
         if self._settled is not None:
             self._settled.set()
             self._settled = None
 
-    def charge(self, usd: float) -> None:
-        """Book dollars that were not put aside (a training, hosting)."""
+    def charge(self, usd: float, what: str) -> None:
+        """Book dollars that were not put aside, once for each `what` (a training's job)."""
+        if what not in self._charged:
+            self._charged.add(what)
+            self._book(usd, what)
+
+    def close(self) -> None:
+        """Close the ledger; safe to call twice."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _book(self, usd: float, what: str = "") -> None:
+        """Add to what is spent. The line is out of this process before the next call goes out: a kill loses none."""
         self.spent += usd
+        if self._ledger is None or not (usd or what):
+            return
+        if self._file is None:
+            self._file = os.open(self._ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        os.write(self._file, f"{usd!r} {what}\n".encode())
 
 
 class Budgeted(Wrapper):
@@ -97,6 +121,24 @@ class Budgeted(Wrapper):
             raise
         finally:
             self._budget.settle(held, cost(spent, self._price) or 0.0)
+
+
+def _booked(ledger: Path) -> list[tuple[float, str]]:
+    """The amounts of a ledger with what they were for; a line that a crash cut off is passed over."""
+    found: list[tuple[float, str]] = []
+    try:
+        text = ledger.read_text("utf-8", "replace")
+    except FileNotFoundError:
+        return found
+    for line in text.splitlines(keepends=True):
+        amount, space, what = line.partition(" ")
+        try:
+            usd = float(amount)
+        except ValueError:
+            continue
+        if space and line.endswith("\n") and usd >= 0:
+            found.append((usd, what.strip()))
+    return found
 
 
 def bound(request: Request) -> Usage:

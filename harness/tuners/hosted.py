@@ -199,7 +199,7 @@ class HostedTuner:
                 raise TuneError(hosted_jobs.reason(found, service))
             tuned = await self._tuned(service, job, found)
         if self._budget is not None and tuned.usd is not None:
-            self._budget.charge(tuned.usd)
+            self._budget.charge(tuned.usd, id)
         return tuned
 
     async def cancel(self, job: TuneJob, id: str) -> None:

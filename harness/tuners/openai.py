@@ -43,7 +43,8 @@ class OpenAITuner(HostedTuner):
         """Wait until the model answers: a new one says 404 or 500 for minutes after its job succeeded."""
         async with Service(self.endpoint(job), self._pace) as service:
             await answers(service, checkpoint.model)
-        return f"openai/{checkpoint.model}"
+        # A gateway whose base was named without API gives tuned models of its own: they are not at OpenAI.
+        return f"openai/{checkpoint.model}" if job.base.startswith("openai/") else checkpoint.model
 
     async def clean(self, job: TuneJob, keep: str = "") -> None:
         """Nothing bills by the hour here."""
