@@ -88,15 +88,16 @@ def check(
     probe: Annotated[bool, typer.Option("--probe", help="Measure a local model's speed for the estimate.")] = False,
     allow_outside: Outside = False,
 ) -> None:
-    """Look at spec, data, hygiene, prices, and say what a run will take; spends nothing."""
+    """Look at spec, data, hygiene, endpoints, prices, and say what a run will take; only reads, spends nothing."""
     import asyncio
 
-    from harness import console, pipeline, specfile
+    from harness import console, console_check, pipeline, specfile
 
     located = specfile.read(file, allow_outside=allow_outside)
     with console.progress(quiet=json) as show:
-        question, estimate = asyncio.run(pipeline.check(located, show, probe=probe))
-    console.print_check(question, estimate, json=json)
+        checked = asyncio.run(pipeline.check(located, show, probe=probe))
+    console_check.print_check(checked, json=json)
+    raise typer.Exit(2 if checked.errors else 0)
 
 
 @app.command()

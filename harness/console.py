@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from harness.estimate import RunEstimate
-    from harness.pipeline import Question
     from harness.reading import Change, Result
     from harness.report.view import View
 
@@ -185,11 +184,12 @@ def as_json(view: View, page: str) -> str:
 
 def print_estimate(estimate: RunEstimate) -> None:
     """What the run will take, before it starts."""
-    sys.stderr.write(f"estimate: {_band(estimate)}\n")
+    sys.stderr.write(f"estimate: {band(estimate)}\n")
     sys.stderr.flush()
 
 
-def _band(estimate: RunEstimate) -> str:
+def band(estimate: RunEstimate) -> str:
+    """Minutes and dollars of a whole run, as far as they are known."""
     if estimate.seconds is None:
         time = "an unknown time (harness check --probe measures this machine's speed)"
     else:
@@ -198,38 +198,6 @@ def _band(estimate: RunEstimate) -> str:
     if estimate.usd is None:
         return f"{time}, dollars unknown (a price is not known)"
     return f"{time}, ${estimate.usd[0]:.2f} to ${estimate.usd[1]:.2f}"
-
-
-def print_check(question: Question, estimate: RunEstimate, *, json: bool = False) -> None:
-    """What `harness check` found: the data, its findings, and what each arm will take."""
-    import msgspec
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    tasks = question.tasks
-    rows = {split: len(tasks.split(split)) for split in ("train", "dev", "test")}
-    if json:
-        body = {"rows": rows, "findings": question.findings, "estimate": estimate}
-        sys.stdout.write(msgspec.json.encode(body).decode() + "\n")
-        return
-    console = Console(highlight=False)
-    console.print(Text(question.located.benchmark.question, style="bold"))
-    console.print(Text("rows: " + ", ".join(f"{n} {split}" for split, n in rows.items())))
-    for finding in question.findings[:20]:
-        console.print(Text(f"{finding.severity}: {finding.message} ({', '.join(finding.where)})"))
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for i, name in enumerate(("arm", "dev", "test", "prompt tokens", "seconds", "training s", "$")):
-        table.add_column(name, justify="left" if i == 0 else "right")
-    for arm in estimate.arms:
-        usd = None if arm.usd is None or arm.train_usd is None else arm.usd + arm.train_usd
-        table.add_row(
-            Text(arm.arm), str(arm.dev), str(arm.test), f"{arm.prompt_tokens:,.0f}",
-            "unknown" if arm.seconds is None else f"{arm.seconds:,.0f}", f"{arm.train_seconds:,.0f}",
-            "unknown" if usd is None else f"{usd:.3f}",
-        )  # fmt: skip
-    console.print(table)
-    console.print(Text(f"the run: {_band(estimate)}"))
 
 
 def print_changes(changes: Sequence[Change], *, json: bool = False) -> None:

@@ -1,7 +1,7 @@
 """What a run will take, said before it: answers, tokens, seconds and dollars an arm, as a band.
 
 A local model's speed is measured on this machine with prompts of the benchmark itself (a few seconds, kept beside the
-project); an endpoint's dollars are tokens at their prices.
+project); an endpoint's dollars are tokens at their prices, its seconds what such services usually take.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ from pathlib import Path
 
 import msgspec
 
+from harness import prices
+from harness.asked import Asked, asked
 from harness.models.base import Completion, Message, Model, Request, Struct, Usage
 from harness.models.cached import Cached
 from harness.retrieval import Passage, chunks
 from harness.store import write_whole
 from harness.taskset import TaskSet, digest
 from harness.techniques import Classifier, FineTune
-from harness.techniques.base import Recipe, rungs
+from harness.techniques.base import Recipe, Technique, rungs
 from harness.techniques.chat import chat
 from harness.techniques.classifier import NAME as CLASSIFIER
-from harness.tuners.base import Progress
+from harness.tuners.base import Finding, Progress
 from harness.workbench import Workbench, answer_tokens
 
 START_SECONDS = 25.0  # opening models and the embedder, relevance, the report
@@ -34,6 +36,13 @@ REGRESSION_SECONDS = 0.5  # one linear classifier on hundreds of rows
 CHATTY = 1.3  # an untuned hosted model's answer against the labelled one; of a local one it is measured
 SAMPLE = 32  # prompts that are timed
 WRITTEN = 48  # tokens after which a timed answer that goes on is taken to go on to the limit
+HOSTED_START = (1.0, 8.0)  # seconds of a run without a local model
+FIRST_TOKEN = (0.3, 1.5)  # seconds until a hosted model begins to answer
+TOKENS_A_SECOND = (150.0, 25.0)  # that it then writes
+KEPT = 3  # checkpoints that a provider keeps
+DEPLOYED_HOURS = (0.1, 1.0)  # that an Azure deployment stands while it is measured
+
+Band = tuple[float, float]
 
 
 class Speed(Struct, frozen=True):
@@ -47,8 +56,25 @@ class Speed(Struct, frozen=True):
     untuned: float
 
 
+class Training(Struct, frozen=True):
+    """One training: rows, trained tokens (epochs in them), dollars and seconds as (low, high), the file's findings."""
+
+    tuner: str
+    base: str
+    rows: int
+    tokens: int
+    epochs: float
+    usd: Band | None
+    seconds: Band | None
+    why: str = ""
+    findings: tuple[Finding, ...] = ()
+
+
 class ArmEstimate(Struct, frozen=True):
-    """One arm: answers on dev and test, tokens of a prompt (`shared`: alike for all rows, read once) and an answer."""
+    """One arm: answers on dev and test, tokens of a prompt (`shared`: alike for all rows, read once) and an answer.
+
+    `seconds`, `usd`, `train_seconds` and `train_usd` are the middle of the bands; None is not known.
+    """
 
     arm: str
     dev: int
@@ -61,23 +87,24 @@ class ArmEstimate(Struct, frozen=True):
     train_tokens: int = 0
     train_seconds: float = 0.0
     train_usd: float | None = 0.0
+    seconds_band: Band | None = (0.0, 0.0)
+    usd_band: Band | None = (0.0, 0.0)
+    training: Training | None = None
 
 
 class RunEstimate(Struct, frozen=True):
     """The whole run: seconds and dollars as (low, high); None where a price or a speed is not known."""
 
     arms: tuple[ArmEstimate, ...]
-    seconds: tuple[float, float] | None
-    usd: tuple[float, float] | None
+    seconds: Band | None
+    usd: Band | None
 
 
 async def forecast(bench: Workbench, tasks: TaskSet, order: Sequence[str], *, measure: bool) -> RunEstimate:
     """Estimate every arm. With `measure` an unknown local speed is measured (seconds); without, it stays unknown."""
     starts: dict[str, Recipe] = {}
     arms: list[ArmEstimate] = []
-    base = await bench.base()
     await bench.choose_max_tokens(tasks.train, tasks.dev)
-    speed = await _speed(bench, base, tasks, measure) if bench.is_local(bench.base_reference) else None
     for name in order:
         technique = bench.benchmark.arms[name]
         start = starts.get(technique.extends or "", Recipe())
@@ -89,12 +116,23 @@ async def forecast(bench: Workbench, tasks: TaskSet, order: Sequence[str], *, me
         if not technique.uses_model:
             arms.append(ArmEstimate(name, len(tasks.dev), len(tasks.test)))
             continue
-        tried = technique.epochs if isinstance(technique, FineTune) and isinstance(technique.epochs, int) else 1
-        arm = _asking(bench, tasks, name, candidates, max(tried, len(candidates)), base, speed)
-        if isinstance(technique, FineTune) and technique.tuner != "existing":
-            arm = await _training(bench, tasks, technique, arm, base, starts[name])
+        its = asked(bench.benchmark, name)
+        model = await bench.open(its.model)
+        speed = await _speed(bench, model, tasks, measure) if bench.is_local(its.model) else None
+        arm = _asking(bench, tasks, name, candidates, max(_served(technique, its), len(candidates)), its, model, speed)
+        if isinstance(technique, FineTune) and its.tuner:
+            arm = await _training(bench, tasks, technique, arm, model, starts[name])
         arms.append(arm)
-    return _total(arms)
+    local = any(bench.is_local(asked(bench.benchmark, n).model) for n in order if bench.benchmark.arms[n].uses_model)
+    return _total(arms, (START_SECONDS / BAND, START_SECONDS * BAND) if local else HOSTED_START)
+
+
+def _served(technique: Technique, its: Asked) -> int:
+    """How many checkpoints of a training are tried on dev."""
+    epochs = technique.epochs if isinstance(technique, FineTune) and its.tuner else 1
+    if its.tuner in ("openai", "azure"):
+        return KEPT if epochs == "auto" else min(epochs, KEPT)
+    return epochs if isinstance(epochs, int) else 1
 
 
 def _asking(
@@ -103,6 +141,7 @@ def _asking(
     name: str,
     recipes: Sequence[Recipe],
     tried: int,
+    its: Asked,
     model: Model,
     speed: Speed | None,
 ) -> ArmEstimate:
@@ -114,20 +153,38 @@ def _asking(
     sample = (tasks.dev or tasks.test)[:6]
     sizes = [_sizes(bench, tasks, recipe, [e.input for e in sample], model) for recipe in recipes]
     prompt, shared = (sum(s[i] for s in sizes) / len(sizes) for i in (0, 1))
-    tuned = bool(bench.benchmark.arms[name].model) or isinstance(bench.benchmark.arms[name], FineTune)
     targets = [e.target for e in (*tasks.train, *tasks.dev)][:200]
     written = [answer_tokens(model, bench.answer.write(t)) for t in targets]
     answer = sum(written) / max(len(written), 1)
+    tuned = its.made or isinstance(bench.benchmark.arms[name], FineTune)
     if not tuned and not recipes[0].k:
         answer = speed.untuned if speed else answer * CHATTY
-    asked = dev + test
-    seconds = None
+    calls = dev + test
+    seconds: float | None = None
+    took: Band | None = None
     if speed is not None:
-        seconds = asked * ((prompt - shared) / speed.prompt + answer / speed.answer) + tried * shared / speed.prompt
-    usage = Usage(input=round(prompt * asked), output=round(answer * asked))
-    unpriced = speed is None and bench.is_local(model.name)
-    usd = None if unpriced else bench.price(model.name, usage, seconds or 0.0)
-    return ArmEstimate(name, dev, test, prompt, shared, answer, seconds, usd)
+        seconds = calls * ((prompt - shared) / speed.prompt + answer / speed.answer) + tried * shared / speed.prompt
+        took = _spread(seconds)
+    elif not bench.is_local(its.model):
+        took = _waiting(bench, its, calls, prompt, answer)
+        seconds = sum(took) / 2
+    usage = Usage(input=round(prompt * calls), output=round(answer * calls))
+    unpriced = seconds is None and bench.is_local(its.model)
+    usd = None if unpriced else bench.price(its.priced, usage, 0.0 if speed is None else seconds or 0.0)
+    return ArmEstimate(name, dev, test, prompt, shared, answer, seconds, usd, seconds_band=took, usd_band=_spread(usd))
+
+
+def _waiting(bench: Workbench, its: Asked, calls: int, prompt: float, answer: float) -> Band:
+    """Seconds that an endpoint takes for so many calls: its usual pace, the file's limits a minute at least."""
+    spec = bench.spec_of(its.model)
+    least = 0.0
+    if spec.requests_per_minute:
+        least = 60 * calls / spec.requests_per_minute
+    if spec.tokens_per_minute:
+        least = max(least, 60 * calls * (prompt + answer) / spec.tokens_per_minute)
+    each = [first + answer / pace for first, pace in zip(FIRST_TOKEN, TOKENS_A_SECOND, strict=True)]
+    low, high = (max(calls / bench.benchmark.run.max_concurrency * e, e, least) for e in each)
+    return low, high
 
 
 def _classifying(bench: Workbench, tasks: TaskSet, name: str, recipes: Sequence[Recipe]) -> ArmEstimate:
@@ -138,7 +195,10 @@ def _classifying(bench: Workbench, tasks: TaskSet, name: str, recipes: Sequence[
     seconds = each * (len(tasks.dev) + len(tasks.test))
     training = each * len(tasks.train) + REGRESSION_SECONDS * len(recipes)
     usd, train_usd = (bench.price(CLASSIFIER, Usage(), s) for s in (seconds, training))
-    return ArmEstimate(name, dev, test, seconds=seconds, usd=usd, train_seconds=training, train_usd=train_usd)
+    return ArmEstimate(
+        name, dev, test, seconds=seconds, usd=usd, train_seconds=training, train_usd=train_usd,
+        seconds_band=_spread(seconds), usd_band=_spread(usd),
+    )  # fmt: skip
 
 
 def _sizes(
@@ -164,14 +224,34 @@ async def _training(
 ) -> ArmEstimate:
     with tempfile.TemporaryDirectory() as folder:
         job = await technique.job(tasks.train, tasks.dev, base, start, bench, Path(folder))
-        made = await asyncio.to_thread(bench.tuner(technique.tuner).estimate, job)
-    seconds = sum(made.seconds) / 2 if made.seconds else 0.0
+        tuner = bench.tuner(technique.tuner)
+        findings = await asyncio.to_thread(tuner.validate, job)
+        rows = sum(1 for line in job.train.read_bytes().splitlines() if line.strip())
+        made = await asyncio.to_thread(tuner.estimate, job)
+    usd, seconds = made.usd, made.seconds
     rate = bench.benchmark.economics.local_usd_per_hour
-    usd = sum(made.usd) / 2 if made.usd else None if rate is None or technique.tuner != "trl" else seconds / 3600 * rate
+    if usd is None and seconds is not None and rate is not None and technique.tuner in ("trl", "autotrain"):
+        usd = (seconds[0] / 3600 * rate, seconds[1] / 3600 * rate)
+    hosting = _hosting(bench, technique, base.name) if technique.tuner == "azure" else (0.0, 0.0)
+    usd = None if usd is None or hosting is None else (usd[0] + hosting[0], usd[1] + hosting[1])
     serving = SERVE_SECONDS * made.epochs if technique.tuner == "trl" else 0.0
     return msgspec.structs.replace(
-        arm, train_tokens=made.trained_tokens, train_seconds=seconds + serving, train_usd=usd
+        arm,
+        train_tokens=made.trained_tokens,
+        train_seconds=(sum(seconds) / 2 if seconds else 0.0) + serving,
+        train_usd=None if usd is None else sum(usd) / 2,
+        training=Training(
+            technique.tuner, base.name, rows, made.trained_tokens, made.epochs, usd, seconds, made.why, tuple(findings)
+        ),
     )
+
+
+def _hosting(bench: Workbench, technique: FineTune, base: str) -> Band | None:
+    """Dollars of the deployments that stand while the checkpoints are measured; None when their price is not known."""
+    own = bench.spec_of(base).hosting_usd_per_hour
+    tier = technique.deployment_sku or ("developertier" if technique.training_type == "Developer" else "standard")
+    rate = prices.hosting_price("azure", tier).usd if own is None else own
+    return None if rate is None else (DEPLOYED_HOURS[0] * rate, KEPT * DEPLOYED_HOURS[1] * rate)
 
 
 async def _speed(bench: Workbench, model: Model, tasks: TaskSet, allowed: bool) -> Speed | None:
@@ -210,13 +290,23 @@ async def measure_speed(model: Model, prompts: Sequence[tuple[Message, ...]], ma
     )
 
 
-def _total(arms: Sequence[ArmEstimate]) -> RunEstimate:
-    seconds = [a.seconds for a in arms]
-    usd = [u for a in arms for u in (a.usd, a.train_usd)]
-    known, dollars = [s for s in seconds if s is not None], [u for u in usd if u is not None]
-    middle = START_SECONDS + sum(known) + sum(a.train_seconds for a in arms)
-    return RunEstimate(
-        tuple(arms),
-        (middle / BAND, middle * BAND) if len(known) == len(seconds) else None,
-        (sum(dollars) / BAND, sum(dollars) * BAND) if len(dollars) == len(usd) else None,
-    )
+def _total(arms: Sequence[ArmEstimate], start: Band) -> RunEstimate:
+    """The sums of the arms' bands. A training whose seconds nobody promises counts with nothing, as its arm says."""
+    seconds: list[Band | None] = [start]
+    dollars: list[Band | None] = []
+    for arm in arms:
+        known = arm.training.seconds if arm.training else None
+        serving = arm.train_seconds - (sum(known) / 2 if known else 0.0)
+        spent = arm.training.usd if arm.training else _spread(arm.train_usd)
+        seconds += [arm.seconds_band, known or (0.0, 0.0), _spread(serving)]
+        dollars += [arm.usd_band, spent]
+    return RunEstimate(tuple(arms), _summed(seconds), _summed(dollars))
+
+
+def _spread(middle: float | None) -> Band | None:
+    return None if middle is None else (middle / BAND, middle * BAND)
+
+
+def _summed(bands: Sequence[Band | None]) -> Band | None:
+    known = [b for b in bands if b is not None]
+    return (sum(b[0] for b in known), sum(b[1] for b in known)) if len(known) == len(bands) else None

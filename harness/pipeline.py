@@ -18,12 +18,15 @@ from pathlib import Path
 
 import msgspec
 
-from harness import hygiene, paths, receipt, records, scoring, stats, taskset
+from harness import hygiene, paths, preflight, receipt, records, scoring, stats, taskset
 from harness.choice import frozen_choice, ordered
-from harness.errors import DataError, HarnessError, Problem, capped
+from harness.errors import DataError, HarnessError, ModelError, Problem, capped
 from harness.estimate import RunEstimate, forecast
 from harness.hygiene import Finding
+from harness.models import listing
 from harness.models.base import Completion
+from harness.models.endpoint import Endpoint
+from harness.preflight import Outlook
 from harness.prices import Price, token_price
 from harness.reading import Result, board_of, decide, read, test_looks, trials_of
 from harness.records import Fit, Frozen, Manifest, Trial
@@ -110,12 +113,36 @@ def _path(located: Located, path: str) -> Path:
     return paths.locate(path, located.folder, located.project, allow_outside=located.allow_outside)
 
 
-async def check(located: Located, show: Show = quiet, *, probe: bool = False) -> tuple[Question, RunEstimate]:
-    """Look at everything and estimate the run. Spends nothing; `probe` measures an unknown local speed (seconds)."""
+@dataclass(frozen=True)
+class Checked:
+    """What was seen before anything is spent. `estimate` is None where a model cannot be opened: `errors` say why."""
+
+    question: Question
+    outlook: Outlook
+    estimate: RunEstimate | None
+    errors: tuple[str, ...]
+
+
+async def check(located: Located, show: Show = quiet, *, probe: bool = False) -> Checked:
+    """Look at everything and estimate the run, by reads alone; `probe` measures an unknown local speed (seconds).
+
+    Raises:
+        DataError: the rows cannot be used. What keeps endpoints and trainings from working is in `errors`, all at once.
+    """
     question = prepare(located)
-    bench = Workbench(located, show)
+    bench = Workbench(located, show, keyless=True)
     try:
-        return question, await forecast(bench, question.tasks, ordered(located.benchmark), measure=probe)
+        outlook = await preflight.look(bench)
+        errors, estimate = list(outlook.errors), None
+        try:
+            estimate = await forecast(bench, question.tasks, ordered(located.benchmark), measure=probe)
+        except ModelError as error:
+            errors += [str(p) for p in error.problems]
+        else:
+            trainings = [(arm.arm, arm.training) for arm in estimate.arms if arm.training]
+            found = [(arm, f) for arm, made in trainings for f in made.findings if f.severity == "error"]
+            errors += [f"{arm}: {f.message}" for arm, f in found]
+        return Checked(question, outlook, estimate, tuple(dict.fromkeys(errors)))
     finally:
         await bench.close()
 
@@ -220,7 +247,16 @@ class Stages:
             model = await self.bench.open(self._model_of(name, fits))
         start = self._start(name, fits)
         self.bench.progress(Progress(status=f"fit: {name}"))
-        return await technique.fit(name, self.tasks.train, self.tasks.dev, model, start, self.bench)
+        made = await technique.fit(name, self.tasks.train, self.tasks.dev, model, start, self.bench)
+        return await self._dated(made) if isinstance(technique, FineTune) and technique.tuner == "existing" else made
+
+    async def _dated(self, fit: Fit) -> Fit:
+        """A tuned model that was there before, with the day on which its provider shuts it down, where that is said."""
+        if fit.artifact is None or not self.bench.is_hosted(fit.artifact.model):
+            return fit
+        ends = (await listing.look_up(Endpoint.of(self.bench.spec_of(fit.artifact.model)))).retires
+        info = fit.artifact.info | ({"retires": f"{ends}"} if ends else {})
+        return msgspec.structs.replace(fit, artifact=msgspec.structs.replace(fit.artifact, info=info))
 
     def _model_of(self, name: str, fits: Mapping[str, Fit]) -> str:
         """The model that an arm asks: the benchmark's, another reference, or the one that another arm tuned."""

@@ -41,8 +41,10 @@ PLACES = ("local/", "hf/", "tuned/", "scripted/", "openai/", "azure/", ".", "/",
 class Workbench:
     """Opens what a benchmark names, once, and closes it all at the end."""
 
-    def __init__(self, located: Located, show: Callable[[Progress], None]) -> None:
+    def __init__(self, located: Located, show: Callable[[Progress], None], *, keyless: bool = False) -> None:
+        """`keyless`: endpoints will not be asked anything, only looked at; their keys need not be set."""
         self.located = located
+        self._keyless = keyless
         self.benchmark: Benchmark = located.benchmark
         self.home = self.workdir = located.project / ".harness"
         self.answer = answer_of(self.benchmark)
@@ -238,7 +240,7 @@ class Workbench:
         from harness.models.wrappers import wrap
 
         throttle = self._throttle(spec)
-        model = open_openai(spec, on_limits=throttle.observe)
+        model = open_openai(spec, on_limits=throttle.observe, keyless=self._keyless)
         return wrap(model, cache=self.cache, throttle=throttle, budget=self.budget, price=prices.token_price(spec))
 
     async def settle_engine(self, examples: Sequence[Example]) -> None:
@@ -374,7 +376,8 @@ class Workbench:
         for model in self._models.values():
             with contextlib.suppress(Exception):
                 await model.close()
-        self.notes += await self.sweep()
+        if not self._keyless:  # a look changes nothing at a provider
+            self.notes += await self.sweep()
         if "cache" in self.__dict__:
             self.cache.close()
         if self.__dict__.get("budget") is not None:

@@ -101,7 +101,8 @@ def test_the_same_rows_give_the_same_answers(tickets: Path) -> None:
 
 def test_its_estimate_is_there_before_the_run(tickets: Path) -> None:
     located = specfile.read(tickets / "bench.yaml")
-    _, estimate = asyncio.run(pipeline.check(located, pipeline.quiet))
+    estimate = asyncio.run(pipeline.check(located, pipeline.quiet)).estimate
+    assert estimate is not None
     arm = next(a for a in estimate.arms if a.arm == "classifier")
     assert (arm.dev, arm.test, arm.seconds, arm.prompt_tokens) == (12, 6, 0.0, 0.0)
     assert arm.train_seconds == pytest.approx(1.0)

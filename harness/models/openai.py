@@ -34,18 +34,22 @@ _UNKNOWN = re.compile(
 )
 
 
-def open_openai(spec: EndpointSpec, *, on_limits: Callable[[Limits], None] | None = None) -> OpenAIModel:
+def open_openai(
+    spec: EndpointSpec, *, on_limits: Callable[[Limits], None] | None = None, keyless: bool = False
+) -> OpenAIModel:
     """Open a hosted model by its YAML; touches no network.
 
     Args:
         spec: the model's YAML (`harness.spec.ModelSpec`).
         on_limits: told the rate limits that each reply's headers carry (`Throttle.observe`).
+        keyless: it will only count tokens, so that its key need not be set.
 
     Raises:
         ModelError: the endpoint cannot be resolved, or its key is not set.
     """
     endpoint = Endpoint.of(spec)
-    endpoint.key()
+    if not keyless:
+        endpoint.key()
     return OpenAIModel(spec, endpoint, on_limits)
 
 

@@ -166,10 +166,14 @@ def _priced(stored: Stored, arm: str) -> NDArray[np.float64]:
 def retirement(stored: Stored) -> date | None:
     """The day on which the base model of the fine-tune is shut down, where one is known."""
     model = stored.benchmark.model
-    if isinstance(model, ModelSpec) and model.retires:
-        return date.fromisoformat(model.retires)
     candidate = stored.verdict.candidate
     fit = stored.fits.get(candidate) if candidate else None
+    artifact = fit.artifact if fit else None
+    own = artifact is None or artifact.base in ("", model if isinstance(model, str) else model.id)
+    if own and isinstance(model, ModelSpec) and model.retires:
+        return date.fromisoformat(model.retires)
+    if artifact and artifact.info.get("retires"):  # the provider's word, read when it was tuned
+        return date.fromisoformat(str(artifact.info["retires"]))
     return prices.retirement(fit.model if fit else model if isinstance(model, str) else model.id)
 
 

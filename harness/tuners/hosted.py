@@ -19,6 +19,7 @@ import msgspec
 from harness import prices
 from harness.errors import ModelError, Problem, TuneError
 from harness.models.endpoint import Endpoint, EndpointSpec
+from harness.models.listing import look_up
 from harness.prices import PricedSpec
 from harness.tuners import hosted_files, hosted_jobs, training_file
 from harness.tuners.base import Checkpoint, Estimate, Finding, Progress, Report, Tuned, TuneJob
@@ -384,6 +385,8 @@ class HostedTuner:
         if tokens is None:
             tokens, info["trained_tokens"] = estimate.trained_tokens, "estimated: the service did not say"
         rate = prices.train_price(self._spec_of(job.base), tier=self.tier(job))
+        if (ends := (await look_up(service.endpoint)).retires) is not None:
+            info["retires"] = f"{ends}"
         info["estimate"] = {"trained_tokens": estimate.trained_tokens, "usd": estimate.usd}
         return Tuned(
             job=ended.id,
