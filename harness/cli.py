@@ -91,11 +91,12 @@ def check(
     """Look at spec, data, hygiene, endpoints, prices, and say what a run will take; only reads, spends nothing."""
     import asyncio
 
-    from harness import console, console_check, pipeline, specfile
+    from harness import check as checking
+    from harness import console, console_check, specfile
 
     located = specfile.read(file, allow_outside=allow_outside)
     with console.progress(quiet=json) as show:
-        checked = asyncio.run(pipeline.check(located, show, probe=probe))
+        checked = asyncio.run(checking.check(located, show, probe=probe))
     console_check.print_check(checked, json=json)
     raise typer.Exit(2 if checked.errors else 0)
 

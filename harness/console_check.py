@@ -11,8 +11,8 @@ from harness.console import band
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from harness.check import Checked
     from harness.estimate import ArmEstimate, Band, RunEstimate
-    from harness.pipeline import Checked
     from harness.preflight import Look
 
 SHOWN = 20

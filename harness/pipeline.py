@@ -18,15 +18,14 @@ from pathlib import Path
 
 import msgspec
 
-from harness import hygiene, paths, preflight, receipt, records, scoring, stats, taskset
+from harness import hygiene, paths, receipt, records, scoring, stats, taskset
 from harness.choice import frozen_choice, ordered
-from harness.errors import DataError, HarnessError, ModelError, Problem, capped
+from harness.errors import DataError, HarnessError, Problem, capped
 from harness.estimate import RunEstimate, forecast
 from harness.hygiene import Finding
 from harness.models import listing
 from harness.models.base import Completion
 from harness.models.endpoint import Endpoint
-from harness.preflight import Outlook
 from harness.prices import Price, token_price
 from harness.reading import Result, board_of, decide, read, test_looks, trials_of
 from harness.records import Fit, Frozen, Manifest, Trial
@@ -111,40 +110,6 @@ def embeds(benchmark: Benchmark) -> bool:
 
 def _path(located: Located, path: str) -> Path:
     return paths.locate(path, located.folder, located.project, allow_outside=located.allow_outside)
-
-
-@dataclass(frozen=True)
-class Checked:
-    """What was seen before anything is spent. `estimate` is None where a model cannot be opened: `errors` say why."""
-
-    question: Question
-    outlook: Outlook
-    estimate: RunEstimate | None
-    errors: tuple[str, ...]
-
-
-async def check(located: Located, show: Show = quiet, *, probe: bool = False) -> Checked:
-    """Look at everything and estimate the run, by reads alone; `probe` measures an unknown local speed (seconds).
-
-    Raises:
-        DataError: the rows cannot be used. What keeps endpoints and trainings from working is in `errors`, all at once.
-    """
-    question = prepare(located)
-    bench = Workbench(located, show, keyless=True)
-    try:
-        outlook = await preflight.look(bench)
-        errors, estimate = list(outlook.errors), None
-        try:
-            estimate = await forecast(bench, question.tasks, ordered(located.benchmark), measure=probe)
-        except ModelError as error:
-            errors += [str(p) for p in error.problems]
-        else:
-            trainings = [(arm.arm, arm.training) for arm in estimate.arms if arm.training]
-            found = [(arm, f) for arm, made in trainings for f in made.findings if f.severity == "error"]
-            errors += [f"{arm}: {f.message}" for arm, f in found]
-        return Checked(question, outlook, estimate, tuple(dict.fromkeys(errors)))
-    finally:
-        await bench.close()
 
 
 async def run_benchmark(

@@ -123,7 +123,9 @@ class Workbench:
             self.progress(Progress(status=f"dev: {label}", done=count[0], total=count[1]))
             return outcome
 
-        outcomes = await asyncio.gather(*(one(e) for e in examples))
+        async with asyncio.TaskGroup() as group:  # an error ends them all: what would be lost is not asked
+            tasks = [group.create_task(one(e)) for e in examples]
+        outcomes = [t.result() for t in tasks]
         missing = [o for o in outcomes if isinstance(o, Missing)]
         if missing:
             raise stopped(missing[0], f"{len(missing)} of {len(outcomes)} dev answers ({label})")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import check as checking
 from harness import pipeline, reading, specfile
 from harness.errors import DataError, SpecError
 from harness.models import weights
@@ -101,7 +102,7 @@ def test_the_same_rows_give_the_same_answers(tickets: Path) -> None:
 
 def test_its_estimate_is_there_before_the_run(tickets: Path) -> None:
     located = specfile.read(tickets / "bench.yaml")
-    estimate = asyncio.run(pipeline.check(located, pipeline.quiet)).estimate
+    estimate = asyncio.run(checking.check(located, pipeline.quiet)).estimate
     assert estimate is not None
     arm = next(a for a in estimate.arms if a.arm == "classifier")
     assert (arm.dev, arm.test, arm.seconds, arm.prompt_tokens) == (12, 6, 0.0, 0.0)

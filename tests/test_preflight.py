@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 from typer.testing import CliRunner
 
+from harness import check as checking
 from harness import pipeline, preflight, specfile
 from harness.cli import app
 from harness.tuners import deployments
@@ -240,7 +241,7 @@ def test_findings_of_the_training_file_are_told_before_anything_is_uploaded(
     server = TuningServer()
     with Thread(server):
         tuning.settings(monkeypatch, server)
-        checked = asyncio.run(pipeline.check(specfile.read(file)))
+        checked = asyncio.run(checking.check(specfile.read(file)))
     assert "fine_tuned: 7 rows; a fine-tune takes at least 10" in checked.errors
     assert not server.files
     assert not [r for r in server.requests if not r.startswith("GET")]
@@ -285,7 +286,7 @@ def test_a_hosted_arm_beside_a_local_one_is_estimated_at_its_own_price(
     with Thread(shelf):  # type: ignore[arg-type]
         monkeypatch.setenv("OPENAI_BASE_URL", shelf.url)
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
-        checked = asyncio.run(pipeline.check(specfile.read(file)))
+        checked = asyncio.run(checking.check(specfile.read(file)))
     assert checked.errors == ()
     assert [(look.model, look.arms) for look in checked.outlook.models] == [(f"openai/{MODEL}", ("hosted", "few"))]
     assert checked.estimate is not None
