@@ -35,7 +35,7 @@ class Passage(Struct, frozen=True):
 class Embedder:
     """Unit vectors of texts, each text embedded once. Safe to call from several threads."""
 
-    def __init__(self, path: Path, *, name: str = "all-minilm-l6-v2", batch: int = 64) -> None:
+    def __init__(self, path: Path, *, name: str = "all-minilm-l6-v2", batch: int = 16) -> None:
         self.name = name
         self._path = path
         self._batch = batch

@@ -16,12 +16,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from transformers import AttentionInterface
+from transformers.activations import SiLUActivation
 from transformers.masking_utils import AttentionMaskInterface
 from trl.trainer.sft_trainer import SFTTrainer
 
 ATTENTION = "harness_packed"
 KNOWN = ("llama", "mistral", "qwen2", "qwen3", "smollm3")
 """Model types whose attention is softmax(q k / sqrt(d)) v and nothing else; others take the stock path."""
+MLPS = ("LlamaMLP", "MistralMLP", "Qwen2MLP", "Qwen3MLP", "SmolLM3MLP")
 NORMS = ("LlamaRMSNorm", "MistralRMSNorm", "Qwen2RMSNorm", "Qwen3RMSNorm", "SmolLM3RMSNorm")
 
 
@@ -105,6 +107,36 @@ class _Lora(torch.autograd.Function):
         return gx, None, (up.t() @ x).float().mul_(ctx.s), (g.t() @ down).float().mul_(ctx.s), None
 
 
+class _Gated(torch.autograd.Function):
+    """The last half of a gated MLP, silu(gate) * up through a LoRA layer, of which only gate and up are kept.
+
+    Stock keeps silu(gate) and the product too: half of all that a layer keeps. The backward pass makes them again.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, gate: torch.Tensor, up: torch.Tensor, w: torch.Tensor, a: torch.Tensor, b: torch.Tensor, s: float
+    ) -> torch.Tensor:
+        flat = F.silu(gate).mul_(up).reshape(-1, gate.shape[-1])
+        a, b = a.to(gate.dtype), b.to(gate.dtype)
+        down = flat @ a.t()
+        ctx.save_for_backward(gate, up, w, a, b, down)
+        ctx.s = s
+        return torch.mm(flat, w.t()).addmm_(down, b.t(), alpha=s).view(*gate.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        gate, up, w, a, b, down = ctx.saved_tensors
+        g = grads[0].reshape(-1, grads[0].shape[-1])
+        narrow = g @ b
+        silu = F.silu(gate)
+        x = (silu * up).view(-1, gate.shape[-1])
+        ga, gb = (narrow.t() @ x).float().mul_(ctx.s), (g.t() @ down).float().mul_(ctx.s)
+        gx = torch.mm(g, w).addmm_(narrow, a, alpha=ctx.s).view(gate.shape)
+        ggate = torch.ops.aten.silu_backward(gx * up, gate)
+        return ggate, gx.mul_(silu), None, ga, gb, None
+
+
 class _Norm(torch.autograd.Function):
     """RMS norm with a frozen weight, rounded as transformers does; the backward pass needs one tensor, not four."""
 
@@ -138,6 +170,8 @@ def fuse(model: Any) -> int:
             parts = (layer.base_layer, layer.lora_A["default"], layer.lora_B["default"])
             layer.forward = _lora(*parts, scale=float(layer.scaling["default"]))
             count += 1
+    for mlp in (m for m in model.modules() if type(m).__name__ in MLPS and _is_gated(m)):
+        mlp.forward = _mlp(mlp)
     return count
 
 
@@ -151,6 +185,23 @@ def _plain(layer: Any) -> bool:
         and up.bias is None
         and isinstance(layer.lora_dropout["default"], torch.nn.Identity)
     )
+
+
+def _is_gated(mlp: Any) -> bool:
+    from peft.tuners.lora import Linear
+
+    down: Any = mlp.down_proj
+    return isinstance(mlp.act_fn, torch.nn.SiLU | SiLUActivation) and isinstance(down, Linear) and _plain(down)
+
+
+def _mlp(mlp: Any) -> Callable[[torch.Tensor], Any]:
+    down: Any = mlp.down_proj
+    base, a, b, scale = down.base_layer, down.lora_A["default"], down.lora_B["default"], float(down.scaling["default"])
+
+    def forward(x: torch.Tensor) -> Any:
+        return _Gated.apply(mlp.gate_proj(x), mlp.up_proj(x), base.weight, a.weight, b.weight, scale)
+
+    return forward
 
 
 def _norm(layer: Any) -> Callable[[torch.Tensor], Any]:
