@@ -85,7 +85,8 @@ def place_of(run: FinishedRun, given: Path | None = None) -> Path:
     """The same for a run, wherever in the project it lies."""
     folder = run.directory.path.resolve()
     project = project_of(folder)
-    project = folder.parents[2] if project == folder else project  # no project around it: reports/<name>/<run>
+    if project == folder:  # no project around it: reports/<name>/<run>, or a run that was copied somewhere
+        project = folder.parents[min(2, len(folder.parents) - 1)]
     return place(project, Path(run.manifest.benchmark).name, given)
 
 

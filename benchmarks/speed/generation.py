@@ -1,6 +1,6 @@
 """How much faster the embedded model answers than plain `transformers.generate`: short prompts, and shared shots.
 
-    python benchmarks/speed/generation.py [--weights DIR] [--rows 32] [--rounds 3] [--max-tokens 128]
+    python benchmarks/speed/generation.py [--weights DIR] [--rows 63] [--rounds 3] [--max-tokens 128]
 
 The baseline is what one writes by hand: f32, prompts sorted by length, left-padded, batches of 16, `model.generate`.
 Both run in processes of their own, in turn, `--rounds` times; medians of wall and processor seconds are printed. Only
@@ -119,7 +119,7 @@ async def main() -> int:
     """Print the two ratios; exit code 1 when one of them is below 3."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", default=NAME)
-    parser.add_argument("--rows", type=int, default=32)
+    parser.add_argument("--rows", type=int, default=63)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--max-tokens", type=int, default=128)
     args = parser.parse_args()
