@@ -57,18 +57,35 @@ def run(
     if on_interrupt not in ("keep", "cancel"):
         raise typer.BadParameter(f"got {on_interrupt!r}, valid: keep, cancel", param_hint="--on-interrupt")
     located = specfile.read(file, allow_outside=allow_outside)
+    ended = _end_like_ctrl_c()
     try:
         with console.progress(quiet=json) as show:
             said = None if json else console.print_estimate
             result = asyncio.run(pipeline.run_benchmark(located, show, said))
     except KeyboardInterrupt:
-        _interrupted(located.project / ".harness", on_interrupt)
+        _interrupted(located.project / ".harness", on_interrupt, ask=not ended)
         raise
     console.print_result(result, json=json)
 
 
-def _interrupted(home: Path, wish: str) -> None:
-    """What Ctrl-C leaves at a provider: kept and said, or cancelled; asked only on a terminal."""
+def _end_like_ctrl_c() -> list[int]:
+    """Let a polite end (SIGTERM of CI and containers, a closed terminal) clean up as Ctrl-C does; returns what came."""
+    import signal
+
+    came: list[int] = []
+
+    def end(number: int, _: object) -> None:
+        came.append(number)
+        signal.raise_signal(signal.SIGINT)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), end)
+    return came
+
+
+def _interrupted(home: Path, wish: str, *, ask: bool) -> None:
+    """What Ctrl-C leaves at a provider: kept and said, or cancelled; asked only on a terminal where somebody is."""
     import asyncio
 
     from harness.tuners import leftovers
@@ -77,7 +94,9 @@ def _interrupted(home: Path, wish: str) -> None:
     if not left:
         return
     typer.echo(leftovers.told(left), err=True)
-    if wish == "cancel" or (sys.stdin.isatty() and sys.stderr.isatty() and typer.confirm("Cancel it?", err=True)):
+    if wish == "cancel" or (
+        ask and sys.stdin.isatty() and sys.stderr.isatty() and typer.confirm("Cancel it?", err=True)
+    ):
         asyncio.run(leftovers.cancel(left))
 
 

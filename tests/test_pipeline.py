@@ -171,7 +171,8 @@ def test_a_verdict_that_hangs_on_a_near_duplicate_is_no_verdict(project: Path) -
     assert result.verdict.beat == "inconclusive"
 
 
-def test_ctrl_c_ends_within_two_seconds_and_says_how_to_go_on(project: Path) -> None:
+@pytest.mark.parametrize("polite", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_ends_within_two_seconds_and_says_how_to_go_on(polite: signal.Signals, project: Path) -> None:
     fake = (project / "fake.py").read_text()
     body = "def _lines(request):\n    import time\n    time.sleep(0.05)\n    open('calls.log', 'a').write('.')"
     (project / "fake.py").write_text(fake.replace("def _lines(request):", body))
@@ -180,7 +181,7 @@ def test_ctrl_c_ends_within_two_seconds_and_says_how_to_go_on(project: Path) -> 
     process = subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not (project / "calls.log").exists():
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(polite)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "the same command goes on from there" in said
