@@ -12,9 +12,9 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri, stdtrit
 
 from harness.intervals import Floats
+from harness.special import ndtri, stdtrit
 
 FEWEST_LABELS = 100  # blind human labels below which a judge's score may not be primary
 

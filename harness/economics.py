@@ -23,10 +23,10 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtrit
 
 from harness.intervals import Clusters, Interval
 from harness.moments import Moments, combine, moments
+from harness.special import stdtrit
 
 Answer = Literal["yes", "no", "inconclusive"]
 Bound = Literal["low", "mean", "high"]

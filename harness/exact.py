@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import bdtr
+
+from harness.special import bdtr
 
 ENUMERATED = 16  # sign-flips of so many units are all tried; more are drawn
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri, stdtrit
+
+from harness.special import ndtri, stdtrit
 
 Floats = NDArray[np.float64]
 Clusters = Sequence[Hashable | None]

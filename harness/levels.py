@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import numpy as np
-from scipy.special import bdtr
 
 from harness import ratios, recall, stats
 from harness.gating import FEW, SHOWN_IDS, Asked, GateOutcome, Unanswerable, enough, more_examples, priced, would_decide
 from harness.references import is_tuned
+from harness.special import bdtr
 
 if TYPE_CHECKING:
     from harness.intervals import Floats

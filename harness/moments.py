@@ -13,9 +13,9 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtrit
 
 from harness.intervals import Clusters, Floats, Interval, codes_of, cr2
+from harness.special import stdtrit
 
 
 @dataclass(frozen=True, slots=True)

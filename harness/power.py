@@ -14,8 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 
-from scipy.special import nctdtrinc, stdtrit
-
+from harness.special import nctdtrinc, stdtrit
 from harness.stats import Difference
 
 LOCK = 0.01  # power that the second lock, the exact test, takes away

@@ -17,13 +17,13 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtr, stdtrit
 
 from harness.exact import mcnemar_mid_p, sign_flip
 from harness.intervals import Clusters, Floats, Interval, Units, bar, bounds_of, middle_of, name_of, units_of, values_of
 from harness.intervals import may_be_best as may_be_best
 from harness.intervals import plus_two as plus_two
 from harness.intervals import wilson as wilson
+from harness.special import stdtr, stdtrit
 
 Answer = Literal["yes", "no", "inconclusive"]
 Label = Literal["better", "worse", "equivalent", "unclear"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -74,3 +75,26 @@ def test_reading_a_benchmark_loads_nothing_heavy(project: Path) -> None:
         [sys.executable, "-c", code], cwd=project, env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_run_loads_nothing_by_accident(project: Path) -> None:
+    """A run that asks no endpoint and no local model: half its time once went into pandas and a Fortran front end."""
+    code = "import sys; sys.argv = ['harness', 'run', 'bench.yaml']\nfrom harness.cli import main\n"
+    code += "try: main()\nexcept SystemExit as end: print(end.code, file=sys.stderr)\n"
+    accident = ("pandas", "numpy.f2py", "openai", "torch", "sklearn", "chromadb", "scipy.stats", "genai_prices")
+    code += f"print([m for m in {accident!r} if m in sys.modules], file=sys.stderr)"
+    environment = os.environ | {"PYTHONPATH": str(HARNESS.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=project, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.strip().splitlines()[-2:] == ["0", "[]"]
+    table = next(project.glob("reports/*/*/tables/answers.parquet"))
+    assert table.stat().st_size > 0
+
+
+def test_scipys_shortcut_leaves_numpy_whole() -> None:
+    code = (
+        "import harness.special, numpy; assert numpy.f2py.__name__ == 'numpy.f2py'; print(harness.special.ndtri(0.975))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("1.9599")

@@ -12,7 +12,6 @@ from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from harness import economics, prices
 from harness.economics import BreakEven, Flips, Life, NetBenefit, Payback, Quadrant, Terms
@@ -20,6 +19,7 @@ from harness.intervals import Interval
 from harness.moments import Moments, combine
 from harness.report.stored import Stored
 from harness.spec import ModelSpec
+from harness.special import stdtrit
 
 HOURS_A_MONTH = 730
 
