@@ -17,7 +17,7 @@ from harness.errors import DataError, Problem, SpecError, near
 from harness.paths import locate, shown, siblings
 from harness.references import documents_of
 from harness.scorers.sandbox import Databases
-from harness.spec import Benchmark, ModelSpec
+from harness.spec import Benchmark, ModelSpec, TaskSpec
 from harness.techniques import Rule
 from harness.yamlfile import Source, YamlPath, quoted
 
@@ -68,7 +68,12 @@ class Attachments:
                 self._databases(("metrics", name, "settings", "databases"), folder)
         if benchmark.task.documents is not None:
             self._rows(("task", "documents"), benchmark.task.documents)
-        self._task()
+        self._task("task", benchmark.task)
+        if benchmark.forgetting is not None:
+            self._task("forgetting", benchmark.forgetting)
+            self._prompt(("forgetting", "system"), benchmark.forgetting.system)
+            if ":" in benchmark.forgetting.scorer:
+                self._python(("forgetting", "scorer"), benchmark.forgetting.scorer)
 
     def _say(self, path: YamlPath, what: str, got: str = "", valid: str = "", fix: str = "") -> None:
         self.problems.append(self.source.problem(path, what, got=got, valid=valid, fix=fix))
@@ -183,17 +188,16 @@ class Attachments:
             valid = "local/..., openai/..., azure/..., hf/..., a folder with weights, or {base_url, id}"
             self._say(path, f"unknown model {quoted(model)}", valid=valid, fix=fix)
 
-    def _task(self) -> None:
-        task = self.benchmark.task
+    def _task(self, here: str, task: TaskSpec) -> None:
         sound: dict[str, frozenset[str]] = {}
         for key, text in (("input", task.input), ("target", task.target), ("key", task.key)):
             if text is None:
                 continue
             if mistake := template.mistake(text):
-                self._say(("task", key), mistake.what, quoted(text), mistake.valid, mistake.fix)
+                self._say((here, key), mistake.what, quoted(text), mistake.valid, mistake.fix)
             elif not template.columns(text):
                 fix = "write the column as {{ name }}"
-                self._say(("task", key), f"the {key} template names no column", quoted(text), fix=fix)
+                self._say((here, key), f"the {key} template names no column", quoted(text), fix=fix)
             else:
                 sound[key] = template.columns(text)
         if {"input", "target"} <= sound.keys():
@@ -201,39 +205,38 @@ class Attachments:
             for column in sorted(old["input"] & old["target"]):
                 what = f"the input shows the target column `{column}`: every arm would only copy it"
                 fix = f"take {{{{ {column} }}}} out of the input"
-                self._say(("task", "input"), what, quoted(task.input), fix=fix)
-        data = self._locate(("task", "data"), task.data)
+                self._say((here, "input"), what, quoted(task.input), fix=fix)
+        data = self._locate((here, "data"), task.data)
         if data is None:
             return
         try:
             files = splits.files(data)
         except DataError as error:
             for problem in error.problems:
-                self._say(("task", "data"), problem.what, quoted(task.data), problem.valid, problem.fix)
+                self._say((here, "data"), problem.what, quoted(task.data), problem.valid, problem.fix)
             return
         known = first_columns(files)
         if known:
-            self._columns(sound, known)
+            self._columns(here, task, sound, known)
 
-    def _columns(self, sound: dict[str, frozenset[str]], known: set[str]) -> None:
-        task = self.benchmark.task
+    def _columns(self, here: str, task: TaskSpec, sound: dict[str, frozenset[str]], known: set[str]) -> None:
         for new, old in task.columns.items():
             if old not in known:
                 what = f"the data has no column `{old}` (new name `{new}`)"
-                self._say(("task", "columns", new), what, valid=", ".join(sorted(known)), fix=near(old, known))
+                self._say((here, "columns", new), what, valid=", ".join(sorted(known)), fix=near(old, known))
         available = known | set(task.columns)
         for key, names in sound.items():
             for name in sorted(names - available):
                 what = f"the data has no column `{name}`"
-                self._say(("task", key), what, valid=", ".join(sorted(available)), fix=near(name, available))
+                self._say((here, key), what, valid=", ".join(sorted(available)), fix=near(name, available))
         for i, name in enumerate(task.keep):
             if name not in available:
                 what = f"the data has no column `{name}`"
-                self._say(("task", "keep", i), what, valid=", ".join(sorted(available)), fix=near(name, available))
+                self._say((here, "keep", i), what, valid=", ".join(sorted(available)), fix=near(name, available))
         for key, default, name in (("id", "id", task.id), ("cluster", "cluster", task.cluster)):
             if name is not None and name != default and name not in available:
                 what = f"the data has no column `{name}`"
-                self._say(("task", key), what, valid=", ".join(sorted(available)), fix=near(name, available))
+                self._say((here, key), what, valid=", ".join(sorted(available)), fix=near(name, available))
 
 
 def first_columns(files: Collection[splits.DataFile]) -> set[str]:

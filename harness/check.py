@@ -36,7 +36,9 @@ async def check(located: Located, show: Show = quiet, *, probe: bool = False) ->
         outlook = await preflight.look(bench)
         errors, estimate = list(outlook.errors), None
         try:
-            estimate = await forecast(bench, question.tasks, ordered(located.benchmark), measure=probe)
+            estimate = await forecast(
+                bench, question.tasks, ordered(located.benchmark), measure=probe, second=question.second
+            )
         except ModelError as error:
             errors += [str(p) for p in error.problems]
         else:

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import inf
 
+import msgspec
+
 from harness.records import Fit, Frozen
-from harness.references import is_tuned
+from harness.references import is_tuned, tuned_by
 from harness.spec import Benchmark
+from harness.techniques import Cascade
 
 
 def ordered(benchmark: Benchmark) -> list[str]:
-    """Arms, each after those that it extends or whose model it asks; otherwise as written."""
+    """Arms, each after those that it stands on; otherwise as written."""
     done: list[str] = []
 
     def visit(name: str) -> None:
         if name in done:
             return
-        for other in (benchmark.arms[name].extends, benchmark.arms[name].model):
+        for other in benchmark.arms[name].stands_on:
             if other in benchmark.arms:
                 visit(other)
         done.append(name)
@@ -44,6 +47,29 @@ def frozen_choice(benchmark: Benchmark, fits: Mapping[str, Fit]) -> Frozen:
     best = best_on_dev(scored, fits)[0]
     because = f"the best mean on dev without fine-tuning: {fits[best].dev_score:.3f}"
     return Frozen(best, names, "auto", because, digests)
+
+
+def with_tuning(name: str, fit: Fit, fits: Mapping[str, Fit], benchmark: Benchmark) -> Fit:
+    """An arm's fit with what the tuned models that it answers on cost: none of them is had for nothing.
+
+    Labelled rows are not added up: the arms share the train rows.
+    """
+    technique, tuned = benchmark.arms[name], tuned_by(name, benchmark.arms)
+    shared = {*tuned, *(technique.stands_on if isinstance(technique, Cascade) else ())}
+    rows = [fit.cost.labelled_rows, *(fits[o].cost.labelled_rows for o in shared if o in fits)]
+    cost = msgspec.structs.replace(fit.cost, labelled_rows=max(rows))
+    for other in tuned:
+        made = fits.get(other)
+        if other == name or made is None or (made.artifact and made.artifact.tuner == "existing"):
+            continue
+        known = cost.train_usd is not None and made.cost.train_usd is not None
+        cost = msgspec.structs.replace(
+            cost,
+            trained_tokens=cost.trained_tokens + made.cost.trained_tokens,
+            train_seconds=cost.train_seconds + made.cost.train_seconds,
+            train_usd=(cost.train_usd or 0.0) + (made.cost.train_usd or 0.0) if known else None,
+        )
+    return msgspec.structs.replace(fit, cost=cost)
 
 
 def best_on_dev(arms: Sequence[str], fits: Mapping[str, Fit]) -> list[str]:

@@ -10,15 +10,16 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness import stats
 from harness.errors import DataError, Problem
-from harness.models.base import Completion, Failure, Missing, Struct, Usage
-from harness.records import Score, Trial
+from harness.limits import Dearest
+from harness.models.base import Completion, Failure, Missing, Struct, Usage, billed
+from harness.records import Limits, Score, Trial
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,7 +99,7 @@ class Board:
 
     `values[arm, metric]` are means over repeats; `failed[arm]` marks examples with a failed trial; `usd[arm]` are
     dollars an example (NaN when unknown) and `seconds[arm]` its latency (NaN when nothing answered); `binary[metric]`
-    says that all scores are 0 or 1 from one repeat.
+    says that all scores are 0 or 1 from one repeat; `dearest[arm]` is the most that a task could cost, or None.
     """
 
     ids: tuple[str, ...]
@@ -111,6 +112,7 @@ class Board:
     efforts: Mapping[str, Effort]
     binary: Mapping[str, bool]
     seconds: Mapping[str, NDArray[np.float64]]
+    dearest: Mapping[str, float | None] = field(default_factory=dict[str, "float | None"])
 
     def oriented(self, arm: str, metric: str) -> NDArray[np.float64]:
         """Values turned so that more is better."""
@@ -140,8 +142,11 @@ def board(
     trials: Iterable[Trial],
     scores: Iterable[Score],
     price: Price,
+    limits: Limits | None = None,
 ) -> Board:
     """Join trials and scores into arrays. `metrics` maps a name to its higher_is_better.
+
+    With `limits` it is known what a task could have cost at most.
 
     Raises:
         DataError: a trial or score that belongs to no example, twice the same one, or a score outside [0, 1].
@@ -196,6 +201,7 @@ def board(
         efforts={a: t.effort(a) for a, t in tally.items()},
         binary=whole,
         seconds={a: t.latency / np.where(t.calls, t.calls, np.nan) for a, t in tally.items()},
+        dearest={a: t.dearest.usd(limits, price) for a, t in tally.items()},
     )
 
 
@@ -228,15 +234,17 @@ class _Tally:
         self.seconds = array("d")
         self.compute = 0.0
         self.failures: Counter[str] = Counter()
+        self.dearest = Dearest()
 
     def add(self, i: int, outcome: Completion | Failure | Missing, price: Price) -> None:
         self.calls[i] += 1
-        model, compute = ("", 0.0) if isinstance(outcome, Missing) else (outcome.model, outcome.compute_seconds)
-        usd = price(model, outcome.usage, compute)
-        self.usd[i] += np.nan if usd is None else usd
+        self.dearest.add(outcome)
+        for part in billed(outcome):
+            usd = price(part.model, part.usage, part.compute_seconds)
+            self.usd[i] += np.nan if usd is None else usd
+            self.compute += part.compute_seconds
         self.latency[i] += np.nan if isinstance(outcome, Missing) else outcome.seconds
         self.usage = self.usage + outcome.usage
-        self.compute += compute
         if not isinstance(outcome, Missing):
             self.seconds.append(outcome.seconds)
         if isinstance(outcome, Failure):

@@ -123,3 +123,16 @@ class Outage(Exception):
     def __init__(self, missing: Missing) -> None:
         super().__init__(f"{missing.type}: {missing.message}")
         self.missing = missing
+
+
+def first_told(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one error of a group that people are told: ours before all others."""
+    flat: list[BaseException] = []
+    queue: list[BaseException] = [group]
+    while queue:
+        error = queue.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            queue.extend(error.exceptions)  # type: ignore[arg-type]
+        else:
+            flat.append(error)
+    return next((e for e in flat if isinstance(e, HarnessError)), flat[0])

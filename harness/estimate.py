@@ -16,6 +16,7 @@ import msgspec
 
 from harness import prices
 from harness.asked import Asked, asked
+from harness.extras import ExtraEstimate, retrainings, second_domain
 from harness.models.base import Completion, Message, Model, Request, Struct, Usage
 from harness.models.cached import Cached
 from harness.retrieval import Passage, chunks
@@ -98,10 +99,16 @@ class RunEstimate(Struct, frozen=True):
     arms: tuple[ArmEstimate, ...]
     seconds: Band | None
     usd: Band | None
+    extras: tuple[ExtraEstimate, ...] = ()
 
 
-async def forecast(bench: Workbench, tasks: TaskSet, order: Sequence[str], *, measure: bool) -> RunEstimate:
-    """Estimate every arm. With `measure` an unknown local speed is measured (seconds); without, it stays unknown."""
+async def forecast(
+    bench: Workbench, tasks: TaskSet, order: Sequence[str], *, measure: bool, second: TaskSet | None = None
+) -> RunEstimate:
+    """Estimate every arm. With `measure` an unknown local speed is measured (seconds); without, it stays unknown.
+
+    `second` is the task set on which forgetting is measured, if it is.
+    """
     starts: dict[str, Recipe] = {}
     arms: list[ArmEstimate] = []
     await bench.choose_max_tokens(tasks.train, tasks.dev)
@@ -124,7 +131,12 @@ async def forecast(bench: Workbench, tasks: TaskSet, order: Sequence[str], *, me
             arm = await _training(bench, tasks, technique, arm, model, starts[name])
         arms.append(arm)
     local = any(bench.is_local(asked(bench.benchmark, n).model) for n in order if bench.benchmark.arms[n].uses_model)
-    return _total(arms, (START_SECONDS / BAND, START_SECONDS * BAND) if local else HOSTED_START)
+    extras = [e for arm in arms for e in retrainings(bench, tasks, arm)]
+    if second is not None:
+        base = await bench.base()
+        speed = await _speed(bench, base, tasks, measure) if bench.is_local(bench.base_reference) else None
+        extras.append(await second_domain(bench, second, base, speed, BAND))
+    return _total(arms, extras, (START_SECONDS / BAND, START_SECONDS * BAND) if local else HOSTED_START)
 
 
 def _served(technique: Technique, its: Asked) -> int:
@@ -290,17 +302,17 @@ async def measure_speed(model: Model, prompts: Sequence[tuple[Message, ...]], ma
     )
 
 
-def _total(arms: Sequence[ArmEstimate], start: Band) -> RunEstimate:
-    """The sums of the arms' bands. A training whose seconds nobody promises counts with nothing, as its arm says."""
-    seconds: list[Band | None] = [start]
-    dollars: list[Band | None] = []
+def _total(arms: Sequence[ArmEstimate], extras: Sequence[ExtraEstimate], start: Band) -> RunEstimate:
+    """The sums of all bands. A training whose seconds nobody promises counts with nothing, as its arm says."""
+    seconds: list[Band | None] = [start, *(e.seconds for e in extras)]
+    dollars: list[Band | None] = [e.usd for e in extras]
     for arm in arms:
         known = arm.training.seconds if arm.training else None
         serving = arm.train_seconds - (sum(known) / 2 if known else 0.0)
         spent = arm.training.usd if arm.training else _spread(arm.train_usd)
         seconds += [arm.seconds_band, known or (0.0, 0.0), _spread(serving)]
         dollars += [arm.usd_band, spent]
-    return RunEstimate(tuple(arms), _summed(seconds), _summed(dollars))
+    return RunEstimate(tuple(arms), _summed(seconds), _summed(dollars), tuple(extras))
 
 
 def _spread(middle: float | None) -> Band | None:

@@ -18,17 +18,18 @@ from pathlib import Path
 
 import msgspec
 
-from harness import hygiene, paths, receipt, records, scoring, stats, taskset
-from harness.choice import frozen_choice, ordered
-from harness.errors import DataError, HarnessError, Problem, capped
+from harness import forgetting, hygiene, learning, paths, receipt, records, scoring, seeding, splits, stats, taskset
+from harness.choice import frozen_choice, ordered, with_tuning
+from harness.errors import DataError, Problem, capped, first_told
 from harness.estimate import RunEstimate, forecast
 from harness.hygiene import Finding
 from harness.models import listing
 from harness.models.base import Completion
 from harness.models.endpoint import Endpoint
+from harness.models.retrying import Retries
 from harness.prices import Price, token_price
 from harness.reading import Result, board_of, decide, read, test_looks, trials_of
-from harness.records import Fit, Frozen, Manifest, Trial
+from harness.records import Fit, Frozen, Limits, Manifest, Trial
 from harness.references import document_files, documents_of
 from harness.runner import plan, run, stopped
 from harness.spec import Benchmark, Located
@@ -49,7 +50,10 @@ def quiet(progress: Progress) -> None:
 
 def directory_of(located: Located, tasks: TaskSet) -> RunDirectory:
     """The run directory of a benchmark with its rows and documents: the same question finds the same one on any day."""
-    texts = [hashlib.sha256(_path(located, f).read_bytes()).hexdigest() for f in document_files(located.benchmark)]
+    read = [_path(located, f) for f in document_files(located.benchmark)]
+    if located.benchmark.forgetting is not None:
+        read += [f.path for f in splits.files(_path(located, located.benchmark.forgetting.data))]
+    texts = [hashlib.sha256(file.read_bytes()).hexdigest() for file in read]
     key = taskset.digest([located.digest, tasks.digest, texts, records.SCHEMA])[:8]
     parent = located.project / "reports" / located.name
     found = sorted(parent.glob(f"*-{key}"))
@@ -63,6 +67,7 @@ class Question:
     located: Located
     tasks: TaskSet
     findings: tuple[Finding, ...]
+    second: TaskSet | None = None
 
 
 def prepare(located: Located) -> Question:
@@ -93,7 +98,15 @@ def prepare(located: Located) -> Question:
             fix = "take it out of the rows, or set run.allow_pii: true when it may leave this machine"
             raise DataError(capped([Problem(f.message, where=", ".join(f.where), fix=fix) for f in private]))
         findings += private
-    return Question(located, tasks, findings)
+    second = None
+    if benchmark.forgetting is not None:
+        second = taskset.load(
+            benchmark.forgetting, located.folder, located.project, allow_outside=located.allow_outside
+        )
+    for name, technique in benchmark.arms.items():
+        if isinstance(technique, FineTune) and (curve := learning.curve_spec(technique)) is not None:
+            learning.sizes_of(curve, len(tasks.train[: technique.rows]), name)  # too few rows are said now
+    return Question(located, tasks, findings, second)
 
 
 def _findings(located: Located, tasks: TaskSet) -> tuple[Finding, ...]:
@@ -138,6 +151,7 @@ async def run_benchmark(
         frozen = stages.freeze(fits)
         await stages.test(fits)
         await stages.score()
+        await stages.measure(fits)
         stages.finish(frozen, estimate, time.monotonic() - started)
     except BaseExceptionGroup as group:
         raise first_told(group) from group
@@ -145,19 +159,6 @@ async def run_benchmark(
         await bench.close()
         directory.release()
     return replace(read(directory), fresh=True)
-
-
-def first_told(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one error of a group that people are told: ours before all others."""
-    flat: list[BaseException] = []
-    queue: list[BaseException] = [group]
-    while queue:
-        error = queue.pop(0)
-        if isinstance(error, BaseExceptionGroup):
-            queue.extend(error.exceptions)  # type: ignore[arg-type]
-        else:
-            flat.append(error)
-    return next((e for e in flat if isinstance(e, HarnessError)), flat[0])
 
 
 class Stages:
@@ -168,6 +169,7 @@ class Stages:
         self.benchmark: Benchmark = question.located.benchmark
         self.tasks = question.tasks
         self.findings = question.findings
+        self.second = question.second
         self.directory = directory
         self.bench = bench
 
@@ -180,8 +182,11 @@ class Stages:
         await self.bench.settle_engine(self.tasks.dev or self.tasks.train)
         estimate = self.directory.load("estimate.json", RunEstimate)
         if estimate is None:
-            estimate = await forecast(self.bench, self.tasks, ordered(self.benchmark), measure=True)
+            estimate = await forecast(self.bench, self.tasks, ordered(self.benchmark), measure=True, second=self.second)
             self.directory.save("estimate.json", estimate)
+        if not self.directory.file("limits.json").exists():
+            longest = await self.bench.choose_max_tokens(self.tasks.train, self.tasks.dev)
+            self.directory.save("limits.json", Limits(longest, Retries().attempts))
         return estimate
 
     async def _same_meaning(self) -> list[Finding]:
@@ -195,11 +200,12 @@ class Stages:
     async def fit(self) -> dict[str, Fit]:
         """Fit every arm on train and dev, after those that it builds on. A stored fit is not made again."""
         fits: dict[str, Fit] = {}
+        self._hand_on(fits)
         async with flushing(self.bench.cache):
             for name in ordered(self.benchmark):
                 stored = self.directory.fit(name)
                 if stored is None:
-                    stored = await self._fit(name, fits)
+                    stored = with_tuning(name, await self._fit(name, fits), fits, self.benchmark)
                     self.directory.save(f"fits/{name}.json", stored)
                 fits[name] = stored
         return fits
@@ -222,6 +228,10 @@ class Stages:
         ends = (await listing.look_up(Endpoint.of(self.bench.spec_of(fit.artifact.model)))).retires
         info = fit.artifact.info | ({"retires": f"{ends}"} if ends else {})
         return msgspec.structs.replace(fit, artifact=msgspec.structs.replace(fit.artifact, info=info))
+
+    def _hand_on(self, fits: Mapping[str, Fit]) -> None:
+        """Let an arm stand on others: a cascade asks two."""
+        self.bench.arm_of = lambda name: self._solver(name, fits)
 
     def _model_of(self, name: str, fits: Mapping[str, Fit]) -> str:
         """The model that an arm asks: the benchmark's, another reference, or the one that another arm tuned."""
@@ -253,6 +263,7 @@ class Stages:
 
     async def test(self, fits: Mapping[str, Fit]) -> None:
         """Every arm on every test example that has no stored trial yet."""
+        self._hand_on(fits)
         rows, repeats = len(self.tasks.test), self.benchmark.run.repeats
         stored = Trials(self.directory.trials, list(fits), self.ids)
         counts = {arm: stored.count(arm) for arm in fits}
@@ -303,6 +314,19 @@ class Stages:
                 async with flushing(self.bench.cache, log):
                     await scoring.score(trials, self.tasks.test, scorers, done, log, show)
         await self._agree()
+
+    async def measure(self, fits: Mapping[str, Fit]) -> None:
+        """What was asked for beside the verdict: learning curves, further training seeds, forgetting."""
+        async with flushing(self.bench.cache):
+            for name, technique in self.benchmark.arms.items():
+                if isinstance(technique, FineTune) and (technique.learning_curve or len(technique.seeds) > 1):
+                    base, start = await self.bench.open(self._model_of(name, fits)), self._start(name, fits)
+                    for part in (learning, seeding):
+                        await part.measure(
+                            name, technique, self.tasks, fits[name], base, start, self.bench, self.directory
+                        )
+            if self.second is not None:
+                await forgetting.measure(self.second, fits, self.bench, self.directory)
 
     async def _agree(self) -> None:
         """How far a second labelling pass agrees with the first, by the primary metric: the consistency ceiling.

@@ -18,7 +18,7 @@ from harness.hygiene import Finding, flagged_test_ids
 from harness.models.base import Struct, Usage
 from harness.paths import project_of
 from harness.prices import Price, cost
-from harness.records import Frozen, Manifest, SeedRuns
+from harness.records import Frozen, Limits, Manifest, SeedRuns
 from harness.scorers import PLAIN
 from harness.spec import Benchmark, MetricSpec
 from harness.store import RunDirectory
@@ -80,6 +80,7 @@ def board_of(directory: RunDirectory, benchmark: Benchmark) -> compare.Board:
         (trial for _, trial in trials_of(directory, benchmark, ids).walk()),
         directory.read_scores(),
         price,
+        directory.load("limits.json", Limits),
     )
 
 

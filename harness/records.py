@@ -138,6 +138,16 @@ class Frozen(Struct, frozen=True):
     digests: dict[str, str] = {}
 
 
+class Limits(Struct, frozen=True):
+    """`limits.json`: what bounds one answer, known before the first one.
+
+    `max_tokens` is the longest answer; `attempts` the calls that a hosted model may be asked for one answer.
+    """
+
+    max_tokens: int
+    attempts: int = 1
+
+
 class CurvePoint(Struct, frozen=True):
     """One training of a learning curve. `values` are the primary metric's on its `examples`, more is better."""
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn, get_args, get_origin
 
 from harness import scorers, template
 from harness.answer import Answer
 from harness.errors import Problem, SpecError, near
 from harness.scorers.base import PairScorer
-from harness.spec import Benchmark, GateSpec, ModelSpec
-from harness.techniques import Classifier, FineTune, Rag
+from harness.spec import Benchmark, GateSpec, MetricSpec, ModelSpec
+from harness.techniques import Cascade, Classifier, FineTune, Rag
 from harness.techniques.base import Sweep, Technique
 from harness.yamlfile import Source, YamlPath, quoted
 
 BASELINES = ("auto", "best_of_all")
 MEASURED = ("seconds", "usd")
+KEYS = ("extends", "model", "first", "then")  # where an arm names another
 
 
 def check(benchmark: Benchmark, source: Source) -> list[Problem]:
@@ -37,16 +38,27 @@ def check(benchmark: Benchmark, source: Source) -> list[Problem]:
     return check.problems
 
 
-def is_tuned(arm: str, arms: dict[str, Any]) -> bool:
-    """Whether an arm answers on a tuned model: it tunes one, names an arm that does, or extends one."""
-    seen: set[str] = set()
-    while arm in arms and arm not in seen:
-        seen.add(arm)
-        technique = arms[arm]
+def is_tuned(arm: str, arms: Mapping[str, Any]) -> bool:
+    """Whether an arm answers on a tuned model."""
+    return bool(tuned_by(arm, arms))
+
+
+def tuned_by(arm: str, arms: Mapping[str, Any]) -> tuple[str, ...]:
+    """The arms whose tuned models an arm answers on: itself, the one that it names or extends, those of a cascade."""
+    found: list[str] = []
+    waiting, seen = [arm], set[str]()
+    for name in waiting:
+        if name not in arms or name in seen:
+            continue
+        seen.add(name)
+        technique = arms[name]
         if isinstance(technique, FineTune):
-            return True
-        arm = technique.model or technique.extends or ""
-    return False
+            found.append(name)
+        elif isinstance(technique, Cascade):
+            waiting += technique.stands_on
+        else:
+            waiting.append(technique.model or technique.extends or "")
+    return tuple(found)
 
 
 def documents_of(technique: Technique) -> str | None:
@@ -101,10 +113,13 @@ class _Check:
             other = self._benchmark.arms.get(arm.extends or "")
             if arm.extends != name and other is not None and not other.uses_model:
                 fix = "extend a prompt or few_shot arm"
-                what = f"a {other.kind} has no prompt to hand on"
+                what = f"a {other.kind} arm has no prompt to hand on"
                 self._say((*here, "extends"), what, fix=fix, got=quoted(arm.extends))
             if arm.model == name:
                 self._say((*here, "model"), "an arm cannot answer on its own model", fix="name the arm that tunes it")
+            elif isinstance(self._benchmark.arms.get(arm.model or ""), Cascade):
+                fix = f"name the arm that tunes one, such as {self._benchmark.arms[arm.model or ''].stands_on[0]}"
+                self._say((*here, "model"), f"the cascade {arm.model!r} has no model of its own", fix=fix)
             elif arm.model in self._benchmark.arms and not is_tuned(arm.model, dict(self._benchmark.arms)):
                 tuned = [a for a in others if is_tuned(a, dict(self._benchmark.arms))]
                 fix = "" if tuned else "leave `model` out: the base model is the default"
@@ -120,6 +135,18 @@ class _Check:
                 self._say((*here, "technique"), what, fix=fix)
             if isinstance(arm, FineTune):
                 self._tuner(here, arm)
+            if isinstance(arm, Cascade):
+                self._cascade(here, arm, others)
+
+    def _cascade(self, here: YamlPath, arm: Cascade, others: list[str]) -> None:
+        for key, name in (("first", arm.first), ("then", arm.then)):
+            self._known((*here, key), name, others, "arm")
+        first = self._benchmark.arms.get(arm.first)
+        if arm.first == arm.then:
+            self._say((*here, "then"), "the two arms of a cascade are the same", fix="name the dearer one")
+        if first is not None and not first.uses_model:
+            what = f"a {first.kind} arm gives no log-probabilities, so that it is never known to be unsure"
+            self._say((*here, "first"), what, fix="name an arm that asks a model")
 
     def _tuner(self, here: YamlPath, arm: FineTune) -> None:
         if arm.tuner == "existing" and not arm.served:
@@ -128,6 +155,10 @@ class _Check:
         if arm.tuner != "existing" and arm.served:
             fix = "write `tuner: existing`, or remove `served`"
             self._say((*here, "served"), f"`served` belongs to tuner: existing, not to tuner: {arm.tuner}", fix=fix)
+        for key in ("learning_curve", "seeds"):
+            if arm.tuner == "existing" and getattr(arm, key):
+                what = f"`tuner: existing` trains nothing, so `{key}` means nothing"
+                self._say((*here, key), what, fix=f"remove `{key}`")
 
     def cycles(self) -> None:
         """`extends` and `model` between arms must end somewhere."""
@@ -136,12 +167,12 @@ class _Check:
         for start in arms:
             chain = [start]
             for link in chain:
-                after = [n for n in (arms[link].extends, arms[link].model) if n in arms and n != link]
+                after = [n for n in arms[link].stands_on if n in arms and n != link]
                 for name in after:
                     if name == start and start not in told:
                         loop = _loop(start, arms)
                         told.update(loop)
-                        key = "extends" if arms[start].extends in loop else "model"
+                        key = next(k for k in KEYS if getattr(arms[start], k, None) in loop)
                         self._say(("arms", start, key), "arms go round in a circle: " + " -> ".join([*loop, start]),
                                   fix="let one of them stand on its own")  # fmt: skip
                     if name not in chain:
@@ -175,6 +206,7 @@ class _Check:
             except SpecError as error:
                 for p in error.problems:
                     self._say(tuple(p.path.split(".")), p.what, p.valid, p.fix, p.got)
+        self._forgetting()
         primary = [n for n, m in self._benchmark.metrics.items() if m.primary]
         for name in primary[1:]:
             what = f"only one metric can be primary, and `{primary[0]}` is"
@@ -191,6 +223,24 @@ class _Check:
             if column not in task.keep and column not in template.columns(task.input):
                 what = f"the scorer of `{metric}` needs the column `{column}`, which nothing hands to it"
                 self._say(("task", "keep") if task.keep else ("task",), what, fix=f"add `keep: [{column}]` to the task")
+
+    def _forgetting(self) -> None:
+        """The scorer of the second task set, and a tuned model to ask."""
+        spec = self._benchmark.forgetting
+        if spec is None:
+            return
+        if not any(isinstance(arm, FineTune) for arm in self._benchmark.arms.values()):
+            what, fix = "no arm tunes a model, so nothing can be forgotten", "remove it, or add a fine_tune arm"
+            self._say(("forgetting",), what, fix=fix)
+        if ":" in spec.scorer:
+            return
+        try:
+            metric = MetricSpec(scorer=spec.scorer, settings=spec.settings)
+            scorers.build("forgetting", metric, Answer(**spec.answer.model_dump()), _never)
+        except SpecError as error:
+            for p in error.problems:
+                path = ("forgetting", *p.path.split(".")[2:])
+                self._say(path, p.what, p.valid, p.fix, p.got)
 
     def gates(self) -> None:
         """Arms and metrics that gates name."""
@@ -267,7 +317,7 @@ def _loop(start: str, arms: Any) -> list[str]:
     """The shortest way from an arm back to itself."""
     ways = [[start]]
     for way in ways:
-        for name in (arms[way[-1]].extends, arms[way[-1]].model):
+        for name in arms[way[-1]].stands_on:
             if name == start:
                 return way
             if name in arms and name not in way:

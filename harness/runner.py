@@ -101,4 +101,5 @@ def _failed(completion: Completion, type: FailureType, message: str) -> Failure:
         shots=completion.shots,
         passages=completion.passages,
         attempts=completion.attempts,
+        others=completion.others,
     )

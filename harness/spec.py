@@ -134,6 +134,18 @@ class TaskSpec(Spec):
     )
 
 
+class ForgettingSpec(TaskSpec):
+    """A second task set, asked of the base model and of every tuned one under one prompt: what did tuning forget?
+
+    Its test rows are asked; train and dev rows, if there are any, are not used.
+    """
+
+    scorer: str = Field(default="contains", description="The scorer by name, or file.py:function inside the project.")
+    settings: dict[str, Any] = Field(default={}, description="The scorer's own settings.")
+    system: str = Field(default="", description="The system prompt of all models: a text, or file://.")
+    margin: float = Field(default=0.03, gt=0, lt=1, description="How much worse still counts as kept (0.03: 3 points).")
+
+
 class MetricSpec(Spec):
     """One metric: a scorer by name (or `file.py:function`), its settings, and its role in the verdict."""
 
@@ -307,6 +319,9 @@ class Benchmark(Spec):
         description="What it must beat: an arm, auto (the best on dev without fine-tuning) or best_of_all.",
     )
     metrics: dict[Name, MetricSpec] = Field(min_length=1, description="What is scored, by name; one is primary.")
+    forgetting: ForgettingSpec | None = Field(
+        default=None, description="A second task set, to see what the tuned models forgot; off unless asked for."
+    )
     use_case: UseCaseSpec | None = Field(default=None, description="What the fine-tune is for.")
     verdict: VerdictSpec = Field(default=VerdictSpec(), description="What counts as beating.")
     economics: EconomicsSpec = Field(default=EconomicsSpec(), description="What the money questions need.")

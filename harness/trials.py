@@ -16,10 +16,17 @@ from harness.lines import Lines, numbered
 from harness.records import Trial
 
 
+class _Part(msgspec.Struct):
+    """A model that had a part in an answer."""
+
+    model: str = ""
+
+
 class _Answer(msgspec.Struct):
     """What is looked at of an answer in passing."""
 
     model: str = ""
+    others: tuple[_Part, ...] = ()
 
 
 class _Trial(msgspec.Struct):
@@ -80,7 +87,7 @@ class Trials(Mapping[tuple[str, str], list[Trial]]):
         starts[trial.repeat][row] = start
         answers[trial.repeat][row] = answer is not None
         if answer is not None:
-            self.models.add(answer.model)
+            self.models |= {answer.model, *(part.model for part in answer.others)}
 
     def answered(self, arm: str, row: int, repeat: int) -> bool:
         """Whether there is an answer (or its failure) to the example of that row."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,9 +21,11 @@ from harness.models.cached import Cached
 from harness.references import document_files
 from harness.retrieval import Embedder, Index, chunks
 from harness.runner import attempt, stopped
+from harness.scored import scored
 from harness.scorers.base import Scorer
 from harness.spec import Benchmark, Located, ModelSpec
 from harness.taskset import Document, Example
+from harness.techniques import Cascade
 from harness.techniques.base import Scored, Solver
 from harness.techniques.chat import chat
 from harness.tuners.base import Progress, Tuner
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from harness.models.budgeted import Budget
     from harness.models.local import LocalModel
     from harness.models.throttled import Throttle
+    from harness.spec import MetricSpec
 
 EMBEDDER = "all-minilm-l6-v2"
 PLACES = ("local/", "hf/", "tuned/", "scripted/", "openai/", "azure/", ".", "/", "~")
@@ -52,6 +55,8 @@ class Workbench:
         self.max_tokens = self.benchmark.run.max_tokens or 0
         self.temperature = self.benchmark.run.temperature
         self.dev_trials = self.benchmark.run.dev_trials
+        self.logprobs = any(isinstance(t, Cascade) for t in self.benchmark.arms.values())
+        self.arm_of: Callable[[str], Awaitable[Solver]] | None = None
         self.notes: list[str] = []
         self.progress = show
         self._models: dict[str, Model] = {}
@@ -102,6 +107,11 @@ class Workbench:
             self._indexes[path] = Index(self.documents(path), await self.embedder(), self.home / "index")
         return self._indexes[path]
 
+    async def arm(self, name: str) -> Solver:
+        """The solver of an arm that is fitted already."""
+        assert self.arm_of is not None, "a stage that fits or asks arms says how they are opened"
+        return await self.arm_of(name)
+
     def tuner(self, kind: str) -> Tuner:
         """A tuner by name. Local models are put to rest first: training wants their memory."""
         self._rest()
@@ -111,16 +121,20 @@ class Workbench:
             self._tuners[kind] = open_tuner(kind, self.weights, self.spec_of, self.budget)
         return self._tuners[kind]
 
-    async def score(self, solver: Solver, examples: Sequence[Example], label: str) -> Scored:
-        """The primary metric on dev examples; an outage ends the fit: a choice on half the rows is no choice."""
+    async def score(
+        self, solver: Solver, examples: Sequence[Example], label: str, other: tuple[Answer, Scorer] | None = None
+    ) -> Scored:
+        """The primary metric on examples (or another format and metric). An outage ends it: half is no choice."""
+        answer, scorer = other or (self.answer, await self.primary())
         count = self._counts.setdefault(label, [0, 0])  # done and in all, of the configurations that share a label
         count[1] += len(examples)
+        status = label if ":" in label else f"dev: {label}"
 
         async def one(example: Example) -> Completion | Failure | Missing:
             async with self._gate:
-                outcome = await attempt(solver, example, 0, self.answer)
+                outcome = await attempt(solver, example, 0, answer)
             count[0] += 1
-            self.progress(Progress(status=f"dev: {label}", done=count[0], total=count[1]))
+            self.progress(Progress(status=status, done=count[0], total=count[1]))
             return outcome
 
         async with asyncio.TaskGroup() as group:  # an error ends them all: what would be lost is not asked
@@ -128,28 +142,10 @@ class Workbench:
         outcomes = [t.result() for t in tasks]
         missing = [o for o in outcomes if isinstance(o, Missing)]
         if missing:
-            raise stopped(missing[0], f"{len(missing)} of {len(outcomes)} dev answers ({label})")
-        self._sound([o for o in outcomes if not isinstance(o, Missing)])
-        right = [(e, o) for e, o in zip(examples, outcomes, strict=True) if isinstance(o, Completion)]
-        scorer = await self.primary()
-        marks = iter(await scorer.score(right)) if right else iter(())
-        worst = 0.0 if scorer.higher_is_better else 1.0
-        raw = [next(marks).value if isinstance(o, Completion) else worst for o in outcomes]
-        values = [worst if v is None else v for v in raw]
-        values = values if scorer.higher_is_better else [1.0 - v for v in values]
-        usage, compute, usd = Usage(), 0.0, 0.0
-        for outcome in outcomes:
-            assert not isinstance(outcome, Missing)
-            usage, compute = usage + outcome.usage, compute + outcome.compute_seconds
-            paid = self.price(outcome.model, outcome.usage, outcome.compute_seconds)
-            usd = None if usd is None or paid is None else usd + paid
-        return Scored(
-            values=tuple(values),
-            failures=sum(isinstance(o, Failure) for o in outcomes),
-            usage=usage,
-            usd=usd,
-            compute_seconds=compute,
-        )
+            raise stopped(missing[0], f"{len(missing)} of {len(outcomes)} answers ({label})")
+        answered = [o for o in outcomes if not isinstance(o, Missing)]
+        self._sound(answered)
+        return await scored(examples, answered, scorer, self.price)
 
     def _sound(self, outcomes: Sequence[Completion | Failure]) -> None:
         """Raises `ModelError` where a model has only ever refused requests: the question is at fault, not the arm."""
@@ -171,6 +167,13 @@ class Workbench:
                     await deployments.ready(self.home, model.removeprefix("azure/"))
                 self._models[model] = await asyncio.to_thread(self._make, model)
             return self._models[model]
+
+    async def shut(self, model: str) -> None:
+        """Close a model that is asked no more; it is opened anew when it is."""
+        opened = self._models.pop(model, None)
+        if opened is not None:
+            await opened.close()
+        self._locals = [m for m in self._locals if m.name != model]
 
     async def base(self) -> Model:
         """The benchmark's own model."""
@@ -323,11 +326,11 @@ class Workbench:
             self._scorer = await self.scorer(self.benchmark.primary)
         return self._scorer
 
-    async def scorer(self, metric: str) -> Scorer:
-        """A metric's scorer."""
+    async def scorer(self, metric: str, spec: MetricSpec | None = None, answer: Answer | None = None) -> Scorer:
+        """A metric's scorer. `spec` and `answer`: of a metric and a task that are not the benchmark's own."""
         from harness import scorers
 
-        spec = self.benchmark.metrics[metric]
+        spec = spec or self.benchmark.metrics[metric]
         if spec.scorer == "semantic_similarity":
             await self.embedder()
 
@@ -335,7 +338,7 @@ class Workbench:
             assert self._embedder is not None
             return self._embedder
 
-        return scorers.build(metric, spec, self.answer, embedder, self.locate, lambda: self.passages)
+        return scorers.build(metric, spec, answer or self.answer, embedder, self.locate, lambda: self.passages)
 
     @cached_property
     def passages(self) -> dict[str, str]:

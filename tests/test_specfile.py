@@ -117,7 +117,8 @@ def test_the_schema_describes_every_field() -> None:
 
 def test_the_schema_agrees_with_the_reader(tmp_path: Path) -> None:
     schema = specfile.schema()
-    assert sorted(mistakes.branches(schema)) == ["classifier", "few_shot", "fine_tune", "prompt", "rag", "rule"]
+    kinds = ["cascade", "classifier", "few_shot", "fine_tune", "prompt", "rag", "rule"]
+    assert sorted(mistakes.branches(schema)) == kinds
     part = mistakes.at(schema, schema, ("arms", "x", "k"), {"arms": {"x": {"technique": "few_shot", "k": 1}}})
     assert mistakes.describe(part, schema) == "a whole number of at least 1, or a list of such"
     data = yamlfile.load(sound(tmp_path)).data

@@ -5,15 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from harness import compare, reading, verdict
+from harness import compare, verdict
 from harness.errors import DataError
 from harness.models.base import Completion, Missing
-from harness.records import Frozen, Score, SeedRun, SeedRuns, Trial
+from harness.records import Frozen, Score, SeedRun, SeedRuns, Trial, encode
+from harness.trials import Trials
 from harness.verdict import Rules
 
 Scores = Callable[[str, int], float | None]
@@ -230,7 +232,12 @@ def test_seeds_are_shown_one_by_one_whatever_the_order_of_their_examples() -> No
     assert verdict.decide(one, FROZEN, RULES).seeds == ()
 
 
-def test_trials_and_scores_in_any_order_give_the_same_answer_an_outage_answered_later_too() -> None:
+def stored(folder: Path, trials: list[Trial]) -> Trials:
+    (folder / "trials.jsonl").write_bytes(b"".join(encode(t) + b"\n" for t in trials))
+    return Trials(folder / "trials.jsonl", ["tuned"], ["e1", "e2"])
+
+
+def test_an_outage_that_was_answered_later_is_replaced_whatever_the_order(tmp_path: Path) -> None:
     late = [
         Trial.of("tuned", "e1", 0, Missing("outage")),
         Trial.of("tuned", "e1", 0, Completion("x")),
@@ -238,16 +245,18 @@ def test_trials_and_scores_in_any_order_give_the_same_answer_an_outage_answered_
         Trial.of("tuned", "e2", 0, Missing("budget")),
     ]
     for order in ([0, 1, 2, 3], [1, 0, 3, 2], [3, 2, 1, 0]):
-        kept = {t.example: t for t in reading.latest(late[i] for i in order)}
+        kept = {t.example: t for _, t in stored(tmp_path, [late[i] for i in order]).walk()}
         assert kept["e1"].completion == Completion("x")
         assert kept["e2"].missing is not None
         assert len(kept) == 2
 
 
-def test_two_answers_to_one_trial_are_refused() -> None:
+def test_two_answers_to_one_trial_are_refused(tmp_path: Path) -> None:
     twice = [Trial.of("tuned", "e1", 0, Completion("x")), Trial.of("tuned", "e1", 0, Completion("y"))]
     with pytest.raises(DataError, match="twice the same trial"):
-        compare.board(["e1"], [None], ["tuned"], {"m": True}, reading.latest(twice), [], lambda *_: 0.0)
+        compare.board(["e1"], [None], ["tuned"], {"m": True}, twice, [], lambda *_: 0.0)
+    with pytest.raises(DataError, match="twice the same trial"):
+        stored(tmp_path, twice)
 
 
 @pytest.mark.parametrize("value", [1.2, -0.1, float("inf")])

@@ -49,6 +49,23 @@ class Usage(Struct, frozen=True):
             estimated=self.estimated or other.estimated,
         )
 
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            input=self.input - other.input,
+            cached_input=self.cached_input - other.cached_input,
+            output=self.output - other.output,
+            embedding=self.embedding - other.embedding,
+            estimated=self.estimated,
+        )
+
+
+class Part(Struct, frozen=True):
+    """What one model took of an answer that several models made."""
+
+    model: str
+    usage: Usage = Usage()
+    compute_seconds: float = 0.0
+
 
 class Request(Struct, frozen=True):
     """All that decides an answer. `repeat` separates repeated samples of the same prompt in the cache."""
@@ -81,6 +98,7 @@ class Completion(Struct, frozen=True):
         passages: ids of the document chunks that were shown.
         logprob: mean log-probability a token of the answer, where the model gives it.
         attempts: calls that were made for it.
+        others: parts of `usage` and `compute_seconds` that other models took (a cascade's first arm); see `billed`.
     """
 
     text: str
@@ -93,6 +111,7 @@ class Completion(Struct, frozen=True):
     passages: tuple[str, ...] = ()
     logprob: float | None = None
     attempts: int = 1
+    others: tuple[Part, ...] = ()
 
 
 class Failure(Struct, frozen=True):
@@ -113,6 +132,7 @@ class Failure(Struct, frozen=True):
     shots: tuple[str, ...] = ()
     passages: tuple[str, ...] = ()
     attempts: int = 1
+    others: tuple[Part, ...] = ()
 
 
 class Missing(Struct, frozen=True):
@@ -122,6 +142,21 @@ class Missing(Struct, frozen=True):
     message: str = ""
     usage: Usage = Usage()
     attempts: int = 1
+    model: str = ""
+    others: tuple[Part, ...] = ()
+
+
+def billed(outcome: Completion | Failure | Missing) -> tuple[Part, ...]:
+    """What each model took, by the name that prices know: the answering model first, without the others' parts.
+
+    A `Missing` has only what its own model took in `usage`.
+    """
+    if isinstance(outcome, Missing):
+        return (Part(outcome.model, outcome.usage), *outcome.others)
+    usage, compute = outcome.usage, outcome.compute_seconds
+    for part in outcome.others:
+        usage, compute = usage - part.usage, compute - part.compute_seconds
+    return (Part(outcome.model, usage, max(compute, 0.0)), *outcome.others)
 
 
 class Model(Protocol):

@@ -151,7 +151,8 @@ def ledgers(stored: Stored) -> dict[str, Ledger]:
             continue
         d = stored.board.oriented(candidate, stored.primary) - stored.board.oriented(arm, stored.primary)
         theirs, ours = (_priced(stored, a) for a in (arm, candidate))
-        found = economics.ledger(d, theirs, ours, stored.board.clusters)
+        most = stored.board.dearest
+        found = economics.ledger(d, theirs, ours, stored.board.clusters, (most.get(arm), most.get(candidate)))
         verdict = stored.verdict.comparison
         chosen = verdict if verdict is not None and arm == stored.verdict.baseline else comparison
         quantile = float(stdtrit(found.df, 1 - stored.benchmark.verdict.alpha / 2))

@@ -79,14 +79,17 @@ class Recipe(Struct, frozen=True):
 
 
 class Scored(Struct, frozen=True):
-    """What scoring a solver on some examples gave: a value an example, and what it took."""
+    """What scoring a solver on some examples gave: a value an example, and what it took.
+
+    `logprobs` are the answers' mean log-probabilities a token, None where an answer failed or the model gives none.
+    """
 
     values: tuple[float, ...]
     failures: int = 0
     usage: Usage = Usage()
     usd: float | None = 0.0
     compute_seconds: float = 0.0
-    missing: int = 0
+    logprobs: tuple[float | None, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -102,6 +105,39 @@ class Solver(Protocol):
         ...
 
 
+class Asking(Protocol):
+    """The part of a kit that makes a request of an input."""
+
+    @property
+    def answer(self) -> Answer:
+        """The task's answer format."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        ...
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest answer in tokens."""
+        ...
+
+    @property
+    def temperature(self) -> float:
+        """Sampling temperature."""
+        ...
+
+    @property
+    def logprobs(self) -> bool:
+        """Whether answers are asked for with their log-probabilities, because an arm decides by them."""
+        ...
+
+    def render(self, input: Mapping[str, str], /) -> str:
+        """The user turn of an input."""
+        ...
+
+
 class Kit(Protocol):
     """What a fit may use, injected by the pipeline, so that a technique imports nothing above it."""
 
@@ -109,6 +145,7 @@ class Kit(Protocol):
     seed: int
     max_tokens: int
     temperature: float
+    logprobs: bool
     dev_trials: int
     workdir: Path
 
@@ -130,6 +167,10 @@ class Kit(Protocol):
 
     async def open(self, model: str) -> Model:
         """A model by its reference, wrapped (cache, retry, budget) and shared between arms."""
+        ...
+
+    async def arm(self, name: str) -> Solver:
+        """The solver of another arm, which is fitted before."""
         ...
 
     async def score(self, solver: Solver, examples: Sequence[Example], label: str) -> Scored:
@@ -180,6 +221,11 @@ class Technique(BaseModel):
     def uses_model(self) -> bool:
         """Whether the arm asks a language model at all."""
         return True
+
+    @property
+    def stands_on(self) -> tuple[str, ...]:
+        """Names of what must be fitted before, as written: arms, and `model` where it is no arm."""
+        return tuple(name for name in (self.extends, self.model) if name is not None)
 
     def candidates(self, start: Recipe, kit: Kit) -> list[Recipe]:
         """Every configuration to try on dev, the cheapest first. `start` is what `extends` hands on."""
@@ -295,4 +341,16 @@ def dev_trial(recipe: Recipe, rows: int, scored: Scored, *, kept: bool = False, 
     )
 
 
-__all__ = ["Chosen", "Kit", "Recipe", "Scored", "Solver", "Sweep", "Technique", "choose", "dev_trial", "rungs"]
+__all__ = [
+    "Asking",
+    "Chosen",
+    "Kit",
+    "Recipe",
+    "Scored",
+    "Solver",
+    "Sweep",
+    "Technique",
+    "choose",
+    "dev_trial",
+    "rungs",
+]

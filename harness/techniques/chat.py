@@ -11,11 +11,11 @@ from typing import Protocol
 
 import msgspec
 
-from harness.errors import Failed
+from harness.errors import Failed, Outage
 from harness.models.base import Completion, Message, Model, Request
 from harness.retrieval import Passage
 from harness.taskset import Example
-from harness.techniques.base import Kit
+from harness.techniques.base import Asking
 
 
 class Shots(Protocol):
@@ -38,7 +38,7 @@ class ChatSolver:
     """Renders one input into a chat and asks the model."""
 
     def __init__(
-        self, model: Model, kit: Kit, system: str, shots: Shots | None = None, retriever: Retriever | None = None
+        self, model: Model, kit: Asking, system: str, shots: Shots | None = None, retriever: Retriever | None = None
     ) -> None:
         self._model = model
         self._kit = kit
@@ -61,6 +61,7 @@ class ChatSolver:
             temperature=self._kit.temperature,
             seed=self._kit.seed,
             repeat=repeat,
+            logprobs=self._kit.logprobs,
         )
         # What was shown, and the model by the name that prices know: on failures too, they are billed and shown.
         seen = {
@@ -72,10 +73,12 @@ class ChatSolver:
             return msgspec.structs.replace(await self._model.generate(request), **seen)
         except Failed as error:
             raise Failed(msgspec.structs.replace(error.failure, **seen)) from error
+        except Outage as error:
+            raise Outage(msgspec.structs.replace(error.missing, model=self._model.name)) from error
 
 
 def chat(
-    system: str, shots: Sequence[Example], passages: Sequence[Passage], text: str, kit: Kit
+    system: str, shots: Sequence[Example], passages: Sequence[Passage], text: str, kit: Asking
 ) -> tuple[Message, ...]:
     """The messages of one request."""
     messages = [Message("system", system)] if system else []

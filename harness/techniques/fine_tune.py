@@ -10,11 +10,12 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.errors import Problem, TuneError
 from harness.models.base import Model
@@ -25,6 +26,12 @@ from harness.techniques.base import Kit, Recipe, Solver, Technique, choose
 from harness.techniques.chat import ChatSolver, Retriever, chat
 from harness.techniques.prompt import systems
 from harness.tuners.base import Checkpoint, Progress, Tuned, TuneJob, Tuner
+
+FEWEST_SIZES = 4
+ASIDE = {  # what does not decide the weights, or stands in the training rows and the seed
+    "technique", "extends", "model", "system", "tuner", "served", "rows", "documents", "top_k", "seed", "seeds",
+    "suffix", "learning_curve",
+}  # fmt: skip
 
 
 class Lora(BaseModel):
@@ -38,6 +45,30 @@ class Lora(BaseModel):
     target_modules: str | tuple[str, ...] = Field(
         default="all-linear", description="all-linear, or the names of modules."
     )
+
+
+class CurveSpec(BaseModel):
+    """Which shares of the rows a learning curve is measured at."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    sizes: tuple[Annotated[int, Field(ge=10)], ...] | None = Field(
+        default=None, description="Rows to train on, each at least twice the one before; default: all, 1/2, 1/4, 1/8."
+    )
+    seeds: tuple[int, ...] | None = Field(
+        default=None, description="Seeds of the trainings, 2 or more; default: the arm's own and the next."
+    )
+
+    @model_validator(mode="after")
+    def _enough(self) -> CurveSpec:
+        if self.sizes is not None:
+            if len(self.sizes) < FEWEST_SIZES:
+                raise ValueError(f"`sizes` needs at least {FEWEST_SIZES} sizes, each twice the one before")
+            if any(b < 2 * a for a, b in pairwise(self.sizes)):
+                raise ValueError("`sizes` must rise, each at least twice the one before, such as [15, 30, 60, 120]")
+        if self.seeds is not None and (len(self.seeds) < 2 or len(set(self.seeds)) < len(self.seeds)):
+            raise ValueError("`seeds` needs 2 different seeds or more")
+        return self
 
 
 class FineTune(Technique):
@@ -91,6 +122,24 @@ class FineTune(Technique):
     )
     top_k: int = Field(default=2, ge=1, description="How many passages are shown, where there are `documents`.")
     seed: int | None = Field(default=None, description="Seed of the training; default: run.seed.")
+    seeds: tuple[int, ...] = Field(
+        default=(), description="Train with each of these seeds: the first is the arm, the others are shown beside it."
+    )
+    learning_curve: bool | CurveSpec = Field(
+        default=False, description="Train on rising shares of the rows, to see what more data would bring."
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_say_a_seed(self) -> FineTune:
+        if self.seeds and self.seed is not None:
+            raise ValueError("`seed` and `seeds` say the same thing: keep one of them")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("`seeds` holds a seed twice")
+        return self
+
+    def first_seed(self, kit: Kit) -> int:
+        """The seed of the training that is the arm."""
+        return self.seeds[0] if self.seeds else kit.seed if self.seed is None else self.seed
 
     def candidates(self, start: Recipe, kit: Kit) -> list[Recipe]:
         """The prompt that training and inference share; checkpoints become candidates once they exist."""
@@ -104,9 +153,7 @@ class FineTune(Technique):
 
     def params(self) -> dict[str, Any]:
         """The hyperparameters that the tuner is given: all of the YAML that bears on training."""
-        skip = {"technique", "extends", "model", "system", "tuner", "served", "rows", "seed", "suffix"}
-        skip |= {"documents", "top_k"}  # they are in the training rows
-        return self.model_dump(mode="json", exclude=skip)
+        return self.model_dump(mode="json", exclude=ASIDE)
 
     async def job(
         self, train: Sequence[Example], dev: Sequence[Example], base: Model, start: Recipe, kit: Kit, home: Path
@@ -119,7 +166,7 @@ class FineTune(Technique):
             name: await asyncio.to_thread(training_rows, recipe.system, split, kit, retrieve)
             for name, split in (("train", rows), ("valid", dev))
         }
-        seed = self.seed if self.seed is not None else kit.seed
+        seed = self.first_seed(kit)
         key = digest([self.tuner, base.digest, files, self.params(), seed])
         folder = home / "tuned" / key
         folder.mkdir(parents=True, exist_ok=True)
@@ -150,8 +197,9 @@ class FineTune(Technique):
             rows = len(train[: self.rows] if self.rows else train)
             started = time.perf_counter()
             tuned = await run_job(job, tuner, kit)
-            # No arm may try more on dev than another; of many checkpoints the last ones are tried.
-            tuned = msgspec.structs.replace(tuned, checkpoints=tuned.checkpoints[-kit.dev_trials :])
+            # No arm may try more on dev than another: the last checkpoints are tried, without dev the very last one.
+            tried = kit.dev_trials if dev else 1
+            tuned = msgspec.structs.replace(tuned, checkpoints=tuned.checkpoints[-tried:])
             served = [await tuner.serve(job, c) for c in tuned.checkpoints]
             made = [kit.refer(s) for s in served]
             seconds = time.perf_counter() - started
