@@ -66,7 +66,7 @@ class Cascade(Technique):
             fix = "add a dev split, or leave the arm out"
             raise DataError(Problem("the threshold of a cascade is chosen on dev, and there is none", arm, fix=fix))
         seen = await kit.score(await kit.arm(self.first), dev, f"{arm}: {self.first}")
-        if all(p is None for p in seen.logprobs):
+        if seen.failures < len(seen.values) and all(p is None for p in seen.logprobs):  # what failed has none anyway
             what = f"{self.first} gives no log-probabilities, so that a cascade cannot tell when it is unsure"
             raise ModelError(Problem(what, path=f"arms.{arm}.first", fix="name an arm on a model that gives them"))
         recipes = [
