@@ -99,8 +99,9 @@ def killed_and_resumed(project: Path, undisturbed: Path, kills: int, seed: int) 
         )
         known = len(calls(project))
         # At a call in the making of it, or at any time at all: while starting, scoring, writing.
-        wait = rng.randrange(1, 12) if rng.random() < 0.7 else 10**9
-        deadline = time.monotonic() + rng.uniform(0.7, 2.5)
+        at_call = not landed or rng.random() < 0.7  # the first at a call: a quick machine is done before any time
+        wait = rng.randrange(1, 12) if at_call else 10**9
+        deadline = time.monotonic() + (60.0 if at_call else rng.uniform(0.7, 2.5))
         while process.poll() is None and time.monotonic() < deadline and len(calls(project)) < known + wait:
             time.sleep(0.002)
         landed += process.poll() is None
@@ -210,7 +211,7 @@ def test_a_full_disk_is_said_and_loses_nothing(
     assert lines(noting, "trials.jsonl").startswith(before)
     assert outcome(noting) == outcome(undisturbed)
     again = calls(noting)
-    assert len(again) <= len(set(again)) + CONCURRENCY
+    assert len(again) <= len(set(again)) + 2 * CONCURRENCY  # in flight, and in the one write that found the disk full
     assert again[: len(asked)] == asked
 
 
