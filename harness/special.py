@@ -6,15 +6,18 @@ end for Fortran, takes a fifth of a second of each command. Here numpy has none 
 
 from __future__ import annotations
 
-import numpy
+import sys
 
-_hidden = "f2py" not in vars(numpy)
+import numpy  # noqa: F401  (in sys.modules from here on)
+
+_names = sys.modules["numpy"].__dict__
+_hidden = "f2py" not in _names
 if _hidden:
-    vars(numpy)["f2py"] = None
+    _names["f2py"] = None
 try:
     from scipy.special import bdtr, nctdtrinc, ndtri, stdtr, stdtrit
 finally:
-    if _hidden and vars(numpy).get("f2py") is None:
-        del vars(numpy)["f2py"]
+    if _hidden and _names.get("f2py") is None:
+        del _names["f2py"]
 
 __all__ = ["bdtr", "nctdtrinc", "ndtri", "stdtr", "stdtrit"]

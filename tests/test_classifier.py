@@ -134,7 +134,7 @@ def test_a_label_without_train_rows_is_said(tickets: Path) -> None:
         ("C: [10, 0.1]", "C: [1, 2, 3, 4, 5, 6, 7]", "7 configurations"),
         ("features: [tfidf]", "features: [tf-idf]", "did you mean `tfidf`"),
         ("features: [tfidf]", "extends: prompt", "a classifier asks no model"),
-        ("system: Route it.", "extends: classifier", "a classifier has no prompt to hand on"),
+        ("system: Route it.", "extends: classifier", "a classifier arm has no prompt to hand on"),
     ],
 )
 def test_what_cannot_be_asked_of_it(tickets: Path, before: str, after: str, said: str) -> None:
