@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sys
 
-import numpy  # noqa: F401  (in sys.modules from here on)
+import numpy
 
-_names = sys.modules["numpy"].__dict__
+_names = sys.modules[numpy.__name__].__dict__
 _hidden = "f2py" not in _names
 if _hidden:
     _names["f2py"] = None
