@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from harness.check import Checked
     from harness.estimate import ArmEstimate, Band, RunEstimate
+    from harness.extras import ExtraEstimate
     from harness.preflight import Look
 
 SHOWN = 20
@@ -55,6 +56,8 @@ def print_check(checked: Checked, *, json: bool = False) -> None:
                 console.print(Text(said), soft_wrap=True)
         console.print()
         console.print(_table(estimate))
+        for extra in estimate.extras:
+            console.print(Text(_beside(extra)), soft_wrap=True)
         console.print(Text(f"the run: {band(estimate)}"), soft_wrap=True)
     for error in checked.errors:
         console.print(Text(f"error: {error}", style="bold red"), soft_wrap=True)
@@ -120,6 +123,13 @@ def _training(arm: ArmEstimate) -> Iterator[str]:
         yield f"  and {len(made.findings) - SHOWN} more findings"
     if not made.findings:
         yield "  nothing was found in the training file"
+
+
+def _beside(extra: ExtraEstimate) -> str:
+    """What is measured beside the arms, in a line."""
+    trained = f"{extra.trainings} trainings, " if extra.trainings else ""
+    cost = f"{_minutes(extra.seconds)} minutes, $ {_dollars(extra.usd)}"
+    return f"{extra.name}: {trained}{extra.answers:,} answers, {cost}"
 
 
 def _table(estimate: RunEstimate) -> Table:

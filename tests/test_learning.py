@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import learning, pipeline, reading, specfile
+from harness import console_check, learning, pipeline, reading, specfile
 from harness.check import check
 from harness.errors import DataError, SpecError
 from harness.reading import Result
@@ -211,7 +211,9 @@ HYBRIDS = """\
 """
 
 
-def test_all_of_it_stands_in_the_estimate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_of_it_stands_in_the_estimate(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     edit(folder, "epochs: 2", "epochs: 2, seeds: [1, 2, 3], learning_curve: {sizes: [10, 20, 40, 80], seeds: [5, 6]}")
     edit(folder, "metrics:", SECOND + "metrics:")
     monkeypatch.setattr("harness.tuners.open_tuner", fake_tuner.open_tuner)
@@ -226,6 +228,13 @@ def test_all_of_it_stands_in_the_estimate(folder: Path, monkeypatch: pytest.Monk
     assert seeds.answers == 2 * (whole.dev + whole.test)
     assert forgetting.answers == 2 * 150
     assert trainings(folder) == []
+    assert estimate.seconds is not None
+    assert curve.seconds is not None
+    assert estimate.seconds[1] > curve.seconds[1] > 0
+    console_check.print_check(asyncio.run(check(specfile.read(folder / "bench.yaml"))))
+    said = capsys.readouterr().out
+    for words in ("learning curve of tuned", "8 trainings", "240 answers", "forgetting"):
+        assert words in said
 
 
 @pytest.mark.parametrize(
