@@ -148,6 +148,9 @@ def gate(
     run: Run,
     strict: Annotated[bool, typer.Option("--strict", help="An inconclusive gate blocks too (exit code 3).")] = False,
     baseline: Annotated[Path | None, typer.Option("--baseline", help="Another file than the committed one.")] = None,
+    summary: Annotated[
+        Path | None, typer.Option("--summary", help="Write the text of a pull-request comment (Markdown) to this file.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Hold the last finished run against its gates; never spends. Exit 0 pass, 1 fail, 3 inconclusive, 4 incomplete."""
@@ -160,8 +163,11 @@ def gate(
         typer.echo(msgspec.json.encode(found).decode())
     else:
         typer.echo(gates.text(found))
-    if os.environ.get("GITHUB_STEP_SUMMARY"):
-        gates.step_summary(gates.markdown(found.outcomes, f"Gates of {found.benchmark}", found.report))
+    if summary is not None or os.environ.get("GITHUB_STEP_SUMMARY"):
+        body = gates.markdown(found.outcomes, f"Gates of {found.benchmark}", found.report)
+        gates.step_summary(body)
+        if summary is not None:
+            gates.write_comment(summary, body, [gates.open_run(run).directory])
     raise typer.Exit(found.exit_code)
 
 

@@ -18,7 +18,7 @@ from harness.gating import GateOutcome, Status, ask
 from harness.models.base import Struct
 from harness.paths import shown
 from harness.references import documents_of, is_tuned
-from harness.store import RunDirectory
+from harness.store import RunDirectory, write_whole
 
 if TYPE_CHECKING:
     from harness.baselines import Baseline
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 WORDS: dict[Status, str] = {
     "pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE", "incomplete": "INCOMPLETE", "error": "ERROR",
 }  # fmt: skip
+LONGEST = 65_000
+"""Characters of a comment that GitHub takes, and a little less."""
 SIGNS: dict[Status, str] = {"pass": "✅", "fail": "❌", "inconclusive": "❔", "incomplete": "⛔", "error": "⛔"}
 
 
@@ -261,3 +263,18 @@ def step_summary(body: str) -> None:
     if file:
         with Path(file).open("a", encoding="utf-8") as stream:
             stream.write(body + "\n")
+
+
+def write_comment(file: Path, body: str, runs: Sequence[RunDirectory] = ()) -> None:
+    """Write the text of a pull-request comment: the gates, and folded under them what each run came to.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    parts = [body]
+    for run in runs:
+        page = run.file("summary.md")
+        if page.is_file():
+            text = page.read_text("utf-8")
+            parts.append(f"<details><summary>{run.path.parent.name}: the run</summary>\n\n{text}\n</details>\n")
+    write_whole(file, "\n".join(parts)[:LONGEST].encode())

@@ -42,6 +42,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a baseline file, or a folder of them, in place of benchmarks/baselines",
     )  # fmt: skip
     group.addoption("--harness-strict", action="store_true", help="inconclusive gates fail")
+    group.addoption(
+        "--harness-summary", type=Path, metavar="FILE", help="write the text of a pull-request comment to this file"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -224,13 +227,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(f"{o['arm']}::{o['gate']} {word}: {o['sentence']}")
             for line in o.get("details", ()):
                 terminalreporter.write_line(f"    {line}")
-    if said and os.environ.get("GITHUB_STEP_SUMMARY"):
+    file = terminalreporter.config.getoption("--harness-summary")
+    if said and (file or os.environ.get("GITHUB_STEP_SUMMARY")):
         import msgspec
 
         from harness import gates
         from harness.gating import GateOutcome
 
-        gates.step_summary(gates.markdown(msgspec.convert(said, list[GateOutcome])))
+        body = gates.markdown(msgspec.convert(said, list[GateOutcome]))
+        gates.step_summary(body)
+        if file:
+            gates.write_comment(file, body)
 
 
 class Arm:

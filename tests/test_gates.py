@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from harness import baselines, gates, ratios, specfile
+from harness.cli import app
 from harness.errors import Incomplete, SpecError
 from harness.gating import GateOutcome
 from harness.store import RunDirectory
@@ -385,3 +387,17 @@ def test_gates_that_mean_nothing_are_told(bench: Path, gate: str, words: str):
     bench.write_text(BENCHMARK + f"gates:\n  it: {{{gate}}}\n")
     with pytest.raises(SpecError, match=words):
         specfile.read(bench)
+
+
+def test_the_text_of_a_pull_request_comment(bench: Path, tmp_path: Path):
+    edit(bench.parent / "fake.py", "number % 3 == 0", "number % 3 == 0 or number % 5 == 1")
+    run(bench)
+    file = tmp_path / "comment.md"
+    made = CliRunner().invoke(app, ["gate", str(bench), "--summary", str(file)])
+    assert made.exit_code == 1
+    text = file.read_text()
+    assert text.startswith("### Gates of bench: 3 pass, 1 fail")
+    assert "❌ fail | prompt" in text
+    assert "worse on 32" in text
+    assert "<details><summary>bench: the run</summary>\n\n## " in text
+    assert text.rstrip().endswith("</details>")

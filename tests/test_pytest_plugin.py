@@ -89,8 +89,9 @@ def test_inconclusive_is_neither_passed_nor_failed(session: pytest.Pytester, mon
     run(session.path / "bench.yaml")
     page = session.path / "page.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
-    found = session.runpytest("bench.yaml", "-W", "error")
+    found = session.runpytest("bench.yaml", "-W", "error", "--harness-summary=comment.md")
     assert found.ret == 0
+    assert (session.path / "comment.md").read_text() + "\n" == page.read_text()
     found.stdout.fnmatch_lines([
         "*gates that are not settled*", "prompt::regression inconclusive: *", "*more examples would decide*",
         "*3 passed*1 inconclusive*",
