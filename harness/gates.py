@@ -101,6 +101,8 @@ def open_run(path: Path) -> FinishedRun:
 def run_of(located: Located) -> FinishedRun:
     """The last finished run of a benchmark, its data and its prompts as they are now; gates as the file states them.
 
+    Where none of `reports/<name>/` is of it, the committed example `reports/example/<name>/` may be.
+
     Raises:
         Incomplete: there is none, or what was run has changed since.
     """
@@ -110,9 +112,11 @@ def run_of(located: Located) -> FinishedRun:
     now = {"benchmark": located.digest, "task set": tasks.digest}
     parent = located.project / "reports" / located.name
     folders = sorted(p for p in parent.glob("*") if p.is_dir()) if parent.is_dir() else []
+    committed = located.project / "reports" / "example" / located.name
+    folders += [committed] if committed.is_dir() else []
     command = f"harness run {shown(located.file)}"
     finished = [(m, d) for p in folders if (m := (d := RunDirectory(p)).manifest()) is not None]
-    finished.sort(key=lambda pair: (pair[0].finished, pair[0].run))
+    finished.sort(key=lambda pair: (pair[1].path != committed, pair[0].finished, pair[0].run))
     for manifest, directory in reversed(finished):
         if all(manifest.digests.get(key) == digest for key, digest in now.items()):
             return FinishedRun.read(directory, located.benchmark)

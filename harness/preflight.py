@@ -121,7 +121,7 @@ async def _look(bench: Workbench, model: str, arms: tuple[str, ...], tuner: str,
         found = msgspec.structs.replace(found, key_set=key is not None)
         seen = await listing.look_up(endpoint)
         if endpoint.api == "azure":
-            seen = await _deployed(endpoint, seen, tuner)
+            seen = await _deployed(endpoint, spec.azure, seen, tuner)
         findings += _said(seen, endpoint, tuner)
         found = msgspec.structs.replace(_limited(found, seen.limits), listing=seen)
         if tuner:
@@ -165,13 +165,13 @@ def _limited(found: Look, limits: Limits | None) -> Look:
     return msgspec.structs.replace(found, requests_per_minute=requests, tokens_per_minute=tokens)
 
 
-async def _deployed(endpoint: Endpoint, seen: Listing, tuner: str) -> Listing:
+async def _deployed(endpoint: Endpoint, place: control.Place, seen: Listing, tuner: str) -> Listing:
     """At Azure a chat goes to a deployment, which only the control plane lists; asked where it can be signed in to."""
     if not (tuner or os.environ.get("AZURE_MANAGEMENT_TOKEN", "").strip()) or control.signed_in():
         return msgspec.structs.replace(seen, said=seen.said or control.signed_in()) if tuner else seen
     try:
-        path = f"{control.account(endpoint.url)}/deployments/{endpoint.model}"
-        async with control.Control(control.arm()) as plane:
+        path = f"{control.account(endpoint.url, place)}/deployments/{endpoint.model}"
+        async with control.Control(control.arm(place)) as plane:
             reply = await plane.send("GET", path)
     except ModelError as error:
         return msgspec.structs.replace(seen, said=str(error.problems[0].what))

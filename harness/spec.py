@@ -25,6 +25,19 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+class AzureSpec(Spec):
+    """Where an Azure resource stands on the control plane, which deploys what was tuned. The token is never here."""
+
+    subscription_id: str | None = Field(default=None, description="Default: AZURE_SUBSCRIPTION_ID.")
+    resource_group: str | None = Field(default=None, description="Default: AZURE_RESOURCE_GROUP.")
+    account: str | None = Field(
+        default=None, description="The resource's name. Default: AZURE_OPENAI_ACCOUNT, else the endpoint's first part."
+    )
+    management_endpoint: str | None = Field(
+        default=None, description="Default: AZURE_MANAGEMENT_ENDPOINT, else https://management.azure.com."
+    )
+
+
 class ModelSpec(Spec):
     """A model by its endpoint. A plain string (`local/...`, `openai/...`, a directory) is short for it.
 
@@ -37,6 +50,13 @@ class ModelSpec(Spec):
     )
     api_key_env: str | None = Field(
         default=None, description="The environment variable that holds the key. The key itself never stands in a file."
+    )
+    api_version: str | None = Field(
+        default=None,
+        description="Azure's classic surface, as 2024-10-21. Default: AZURE_OPENAI_API_VERSION, else the v1 surface.",
+    )
+    azure: AzureSpec = Field(
+        default=AzureSpec(), description="Where the resource stands on Azure's control plane, for deployments."
     )
     allow_http: bool = Field(default=False, description="Send the key without TLS to a host that is not this machine.")
     requests_per_minute: float | None = Field(

@@ -65,7 +65,8 @@ def read(path: Path, *, allow_outside: bool = False) -> Located:
         folder=folder,
         project=project,
         name=file.stem,
-        digest=digest([benchmark.model_dump(mode="json", exclude=NO_ANSWER), digests]),
+        # Without defaults: a version that adds a setting leaves every question what it was.
+        digest=digest([benchmark.model_dump(mode="json", exclude=NO_ANSWER, exclude_defaults=True), digests]),
         allow_outside=allow_outside,
     )
 

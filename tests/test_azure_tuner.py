@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from harness.errors import ModelError, TuneError
+from harness.spec import AzureSpec
 from harness.tuners import control, deployments, leftovers
 from harness.tuners.base import Checkpoint, Tuned, TuneJob
 from tests import tuning
@@ -256,12 +257,31 @@ def test_what_is_not_set_is_said_before_anything_is_uploaded(tmp_path: Path, mon
     assert "$1.7 an hour" in " ".join(f.message for f in findings if f.severity == "info")
     monkeypatch.setenv("AZURE_MANAGEMENT_ENDPOINT", "http://example.org")
     with pytest.raises(ModelError, match="unencrypted"):
-        control.arm()
+        control.arm(AzureSpec())
 
 
 def test_the_account_is_read_off_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_SUBSCRIPTION_ID", "s")
     monkeypatch.setenv("AZURE_RESOURCE_GROUP", "g")
     monkeypatch.delenv("AZURE_OPENAI_ACCOUNT", raising=False)
-    path = control.account("https://mine.openai.azure.com/openai/v1")
+    path = control.account("https://mine.openai.azure.com/openai/v1", AzureSpec())
     assert path == "/subscriptions/s/resourceGroups/g/providers/Microsoft.CognitiveServices/accounts/mine"
+
+
+def test_the_file_places_the_resource_and_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZURE_OPENAI_ACCOUNT"):
+        monkeypatch.setenv(name, "theirs")
+    own = AzureSpec(subscription_id="s", resource_group="g", account="a", management_endpoint="http://127.0.0.1:9/")
+    path = control.account("http://127.0.0.1:9/openai/v1", own)
+    assert path == "/subscriptions/s/resourceGroups/g/providers/Microsoft.CognitiveServices/accounts/a"
+    assert control.arm(own) == "http://127.0.0.1:9"
+    assert control.arm(AzureSpec(management_endpoint="https://management.usgovcloudapi.net")).endswith("api.net")
+
+
+def test_the_token_goes_to_no_host_that_only_a_file_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AZURE_MANAGEMENT_ENDPOINT", raising=False)
+    for url in ("https://evil.example.org", "https://management.azure.com.evil.org", "http://management.azure.com"):
+        with pytest.raises(ModelError, match="the token would go"):
+            control.arm(AzureSpec(management_endpoint=url))
+    monkeypatch.setenv("AZURE_MANAGEMENT_ENDPOINT", "https://proxy.example.org")
+    assert control.arm(AzureSpec(management_endpoint="https://proxy.example.org/")) == "https://proxy.example.org"

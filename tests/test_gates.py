@@ -17,6 +17,8 @@ from harness.gating import GateOutcome
 from harness.store import RunDirectory
 from tests.gated import BENCHMARK, N, change_lines, edit, run, write
 
+ROOT = Path(__file__).parents[1]
+
 
 @pytest.fixture(scope="module")
 def blessed(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -401,3 +403,40 @@ def test_the_text_of_a_pull_request_comment(bench: Path, tmp_path: Path):
     assert "worse on 32" in text
     assert "<details><summary>bench: the run</summary>\n\n## " in text
     assert text.rstrip().endswith("</details>")
+
+
+# The run that is committed with the benchmark
+
+
+@pytest.fixture
+def committed(tmp_path: Path) -> Path:
+    """What a fresh clone holds of the recipes benchmark; returns its file."""
+    for part in ("benchmarks", "datasets/recipes", "reports/example"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path / "benchmarks" / "recipes.yaml"
+
+
+def test_the_committed_run_passes_its_gates_as_its_benchmark_stands(committed: Path):
+    by_file = gates.check(committed)
+    assert (by_file.exit_code, by_file.run) == (0, gates.check(committed.parents[1] / "reports/example/recipes").run)
+    assert {o.status for o in by_file.outcomes if o.gate == "regression"} == {"pass"}
+
+
+@pytest.mark.parametrize(("most", "code", "words"), [(1, 2, "got other scores on accuracy"), (999, 1, "fell behind")])
+def test_a_score_in_it_that_is_worsened_is_told(committed: Path, most: int, code: int, words: str):
+    left = most
+
+    def worsen(line: dict[str, object]) -> dict[str, object]:
+        nonlocal left
+        if (line["arm"], line["metric"]) != ("few_shot", "accuracy") or not line["value"] or not left:
+            return line
+        left -= 1
+        return line | {"value": 0.0}
+
+    change_lines(committed.parents[1] / "reports" / "example" / "recipes" / "scores.jsonl", worsen)
+    made = CliRunner().invoke(app, ["gate", str(committed)])
+    assert made.exit_code == code
+    assert "few_shot::regression" in made.output
+    assert words in made.output
+    assert "Traceback" not in made.output

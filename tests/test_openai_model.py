@@ -486,6 +486,12 @@ def test_azure_surfaces(url: str, version: str | None, expected: str) -> None:
     assert Endpoint.of(ModelSpec(id="azure/d", base_url=url), env).url == expected
 
 
+def test_the_files_api_version_wins_over_the_environment() -> None:
+    own = ModelSpec(id="azure/d", base_url="https://mine.openai.azure.com", api_version="2024-10-21")
+    for environ in ({}, {"AZURE_OPENAI_API_VERSION": "2020-01-01"}):
+        assert Endpoint.of(own, environ).api_version == "2024-10-21"
+
+
 def test_a_server_whose_ids_begin_with_openai() -> None:
     model = open_openai(ModelSpec(id="openai/openai/gpt-oss", base_url="http://localhost:1/v1"))
     assert model.endpoint.model == "openai/gpt-oss"

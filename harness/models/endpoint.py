@@ -43,6 +43,11 @@ class EndpointSpec(Protocol):
         ...
 
     @property
+    def api_version(self) -> str | None:
+        """Azure's classic surface; wins over the environment."""
+        ...
+
+    @property
     def allow_http(self) -> bool:
         """Whether plain http:// may leave this machine."""
         ...
@@ -163,7 +168,7 @@ def _azure(spec: EndpointSpec, deployment: str, env: Environ) -> Endpoint:
     key_env = _key_env(spec, "azure", parts, source, env)
     path, _, surface = parts.path.rstrip("/").partition("/openai")
     root = f"{parts.scheme}://{parts.netloc}{path}"
-    version = env.get("AZURE_OPENAI_API_VERSION") or None
+    version = spec.api_version or env.get("AZURE_OPENAI_API_VERSION") or None
     if surface == "/v1" or not version:
         return Endpoint("azure", f"{root}/openai/v1", deployment, key_env, source=source)
     return Endpoint("azure", f"{root}/openai", deployment, key_env, version, source)

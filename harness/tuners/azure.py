@@ -46,8 +46,9 @@ class AzureTuner(HostedTuner):
         """What is common, the deployment's settings, and what keeping it costs."""
         findings = super().parameters(job)
         try:
-            control.arm()
-            control.account(self.endpoint(job).url)
+            place = self._spec_of(job.base).azure
+            control.arm(place)
+            control.account(self.endpoint(job).url, place)
         except ModelError as error:
             findings.append(Finding("error", str(error.problems[0])))
         if why := control.signed_in():
@@ -80,9 +81,10 @@ class AzureTuner(HostedTuner):
         """What a checkpoint is deployed as. Raises `ModelError` where the control plane's settings are missing."""
         base = job.base.partition("/")[2]
         name = f"{re.sub(r'[^A-Za-z0-9_.-]', '-', base)[:30]}.ft-harness-{job.key[:8]}-{checkpoint.step}"
-        path = f"{control.account(self.endpoint(job).url)}/deployments/{name}"
+        place = self._spec_of(job.base).azure
+        path = f"{control.account(self.endpoint(job).url, place)}/deployments/{name}"
         capacity = int(job.params.get("deployment_capacity") or 100)
-        return Deployment(name, checkpoint.model, _sku(job), capacity, control.arm(), path)
+        return Deployment(name, checkpoint.model, _sku(job), capacity, control.arm(place), path)
 
 
 def _sku(job: TuneJob) -> str:

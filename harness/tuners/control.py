@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from harness.errors import ModelError, Problem
@@ -18,6 +18,8 @@ from harness.models.calls import retry_after
 from harness.models.endpoint import is_loopback
 
 ARM = "https://management.azure.com"
+CLOUDS = (".azure.com", ".usgovcloudapi.net", ".chinacloudapi.cn")
+"""Hosts of Azure's control planes."""
 API = "2024-10-01"
 SCOPE = "https://management.azure.com/.default"
 
@@ -31,22 +33,59 @@ class Reply(Struct, frozen=True):
     said: str = ""
 
 
-def arm() -> str:
-    """The control plane's URL. Raises `ModelError` for one that would send the token in the clear."""
-    url = os.environ.get("AZURE_MANAGEMENT_ENDPOINT", "").strip().rstrip("/") or ARM
+class Place(Protocol):
+    """What a file may say of the resource's place; it wins over the environment (`harness.spec.AzureSpec`)."""
+
+    @property
+    def subscription_id(self) -> str | None:
+        """The subscription."""
+        ...
+
+    @property
+    def resource_group(self) -> str | None:
+        """The resource group."""
+        ...
+
+    @property
+    def account(self) -> str | None:
+        """The resource's name."""
+        ...
+
+    @property
+    def management_endpoint(self) -> str | None:
+        """The control plane's URL."""
+        ...
+
+
+def arm(place: Place) -> str:
+    """The control plane's URL.
+
+    Raises:
+        ModelError: the token would go out in the clear, or to a host that only a benchmark file names.
+    """
+    given = os.environ.get("AZURE_MANAGEMENT_ENDPOINT", "").strip().rstrip("/")
+    written = (place.management_endpoint or "").strip().rstrip("/")
+    path = "model.azure.management_endpoint" if written else "AZURE_MANAGEMENT_ENDPOINT"
+    url = written or given or ARM
     parts = urlsplit(url)
-    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+    host = parts.hostname or ""
+    if parts.scheme != "https" and not is_loopback(host):
         what = "the token would go out unencrypted beyond this machine"
-        raise ModelError(Problem(what, path="AZURE_MANAGEMENT_ENDPOINT", got=repr(url), fix="use https://"))
+        raise ModelError(Problem(what, path=path, got=repr(url), fix="use https://"))
+    if written not in ("", given) and not (is_loopback(host) or host.endswith(CLOUDS)):
+        what = "the token would go to a host that is no control plane of Azure's"
+        fix = "set AZURE_MANAGEMENT_ENDPOINT to it, if you trust this file"
+        raise ModelError(Problem(what, path=path, got=repr(url), fix=fix))
     return url
 
 
-def account(endpoint_url: str) -> str:
+def account(endpoint_url: str, place: Place) -> str:
     """The path of the Azure OpenAI resource. Raises `ModelError` with every setting that is missing."""
     host = urlsplit(endpoint_url).hostname or ""
     own = host.partition(".")[0] if host.endswith((".azure.com", ".azure.us", ".azure.cn")) else ""
     names = ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZURE_OPENAI_ACCOUNT")
-    values = [os.environ.get(n, "").strip() for n in names]
+    written = (place.subscription_id, place.resource_group, place.account)
+    values = [w or os.environ.get(n, "").strip() for n, w in zip(names, written, strict=True)]
     values[2] = values[2] or own
     missing = [n for n, v in zip(names, values, strict=True) if not v]
     if missing:

@@ -23,6 +23,7 @@ from harness.models.listing import look_up
 from harness.prices import PricedSpec
 from harness.tuners import hosted_files, hosted_jobs, training_file
 from harness.tuners.base import Checkpoint, Estimate, Finding, Progress, Report, Tuned, TuneJob
+from harness.tuners.control import Place
 from harness.tuners.hosted_files import Curve, State
 from harness.tuners.lock import Lock
 from harness.tuners.service import Pace, Refused, Service, Unsure
@@ -50,6 +51,11 @@ class HostedSpec(EndpointSpec, PricedSpec, Protocol):
     @property
     def hosting_usd_per_hour(self) -> float | None:
         """What keeping a tuned model deployed costs."""
+        ...
+
+    @property
+    def azure(self) -> Place:
+        """Where an Azure resource stands on the control plane."""
         ...
 
 
