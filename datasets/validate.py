@@ -316,6 +316,12 @@ SETS = {
         least={"train": 0, "dev": 0, "test": 150},
         splits=("test",),
     ),
+    "routing": Rules(
+        keys=("id", "ticket", "queue", "cluster"),
+        optional=("queue", "cluster"),
+        least={"train": 260, "dev": 66, "test": 132},
+        hook=own,
+    ),
 }
 
 

@@ -158,9 +158,7 @@ def _asking(
     speed: Speed | None,
 ) -> ArmEstimate:
     """What an arm's answers take: its configurations on dev by halving, one of them on test."""
-    plan = rungs(tried, len(tasks.dev)) if tasks.dev else []
-    before = [0, *(rows for _, rows in plan)]
-    dev = sum(keep * (rows - known) for (keep, rows), known in zip(plan, before, strict=False))
+    dev = _dev_answers(tried, tasks)
     test = len(tasks.test) * bench.benchmark.run.repeats
     sample = (tasks.dev or tasks.test)[:6]
     sizes = [_sizes(bench, tasks, recipe, [e.input for e in sample], model) for recipe in recipes]
@@ -199,9 +197,16 @@ def _waiting(bench: Workbench, its: Asked, calls: int, prompt: float, answer: fl
     return low, high
 
 
+def _dev_answers(tried: int, tasks: TaskSet) -> int:
+    """How many answers successive halving asks for; what a rung before it asked is known."""
+    plan = rungs(tried, len(tasks.dev)) if tasks.dev else []
+    before = [0, *(rows for _, rows in plan)]
+    return sum(keep * (rows - known) for (keep, rows), known in zip(plan, before, strict=False))
+
+
 def _classifying(bench: Workbench, tasks: TaskSet, name: str, recipes: Sequence[Recipe]) -> ArmEstimate:
     """A classifier's vectors (train rows count as training, dev rows are embedded once) and its regressions."""
-    dev = sum(keep * rows for keep, rows in rungs(len(recipes), len(tasks.dev))) if tasks.dev else 0
+    dev = _dev_answers(len(recipes), tasks)
     test = len(tasks.test) * bench.benchmark.run.repeats
     each = VECTOR_SECONDS if any(r.extra["features"] == "embedding" for r in recipes) else 0.0
     seconds = each * (len(tasks.dev) + len(tasks.test))

@@ -264,6 +264,39 @@ def test_a_set_without_rules_is_checked_for_what_all_sets_keep(tmp_path: Path, v
     assert "wrong columns" in whats(validate, own)
 
 
+TICKET = {"id": "routing-999", "ticket": "My zyzzyva is jvxed", "queue": "devices", "cluster": "routing-999"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({}, []),
+        ({"queue": "Devices"}, ["no such queue"]),
+        ({"ticket": "word " * 81}, ["a ticket of more than 80 words"]),
+        ({"id": "ticket-1"}, ["an id of another form"]),
+        ({"cluster": lambda test: test["cluster"]}, ["an incident in two splits"]),
+    ],
+)
+def test_a_planted_ticket(tmp_path: Path, validate: ModuleType, changes: dict[str, Any], what: list[str]) -> None:
+    folder = tmp_path / "routing"
+    shutil.copytree(DATASETS / "routing", folder)
+    (other, *_) = rows(folder, "test")
+    planted = TICKET | {k: v(other) if callable(v) else v for k, v in changes.items()}
+    edit(folder, "train", lambda train: train.append(planted))
+    assert whats(validate, folder) == what
+
+
+def test_a_label_that_a_split_lacks(tmp_path: Path, validate: ModuleType) -> None:
+    folder = tmp_path / "routing"
+    shutil.copytree(DATASETS / "routing", folder)
+    write(
+        folder,
+        "test",
+        [r | {"queue": "devices" if r["queue"] == "security" else r["queue"]} for r in rows(folder, "test")],
+    )
+    assert whats(validate, folder) == ["too few rows of security"]
+
+
 def test_a_label_is_found_by_words_in_any_number_and_case(validate: ModuleType) -> None:
     answer = validate.SETS["recipes"].answer
     assert validate.found("bay leaf", ["2 BAY LEAVES, torn"], answer)
