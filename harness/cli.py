@@ -238,8 +238,8 @@ def import_(
         raise HarnessError(Problem("unknown kind", got=repr(kind), valid=", ".join(importers.KINDS)))
     found = importers.read("promptfoo" if kind == "promptfoo" else "openai-evals", file)
     written = importers.write(found, out, name or file.stem)
-    for line in found.notes:
-        typer.echo(f"not carried over: {line}", err=True)
+    for line in ["not carried over, or not as it was:", *(f"  {note}" for note in found.said)] if found.said else []:
+        typer.echo(line, err=True)
     typer.echo(f"wrote {written}; next: harness check {written}")
 
 

@@ -1,39 +1,40 @@
 """promptfoo's configuration (`promptfooconfig.yaml`): prompts, the first known provider, tests with their assertions.
 
-The last prompt variable of promptfoo is our input template; an assertion that compares with a value gives the target.
+A prompt of promptfoo becomes our input template, its system part a system prompt; tests are read in `promptfoo_tests`.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import rows, template, yamlfile
-from harness.errors import DataError, Problem
-from harness.imported import Imported
+from harness import promptfoo_tests, rows, template, yamlfile
+from harness.errors import DataError, Problem, SpecError
+from harness.imported import Imported, Note
 from harness.paths import shown
-from harness.yamlfile import Source, YamlPath, dotted
+from harness.promptfoo_tests import Spot, Tests
+from harness.yamlfile import Source
 
-SCORERS = {
-    "equals": "exact", "contains": "contains", "icontains": "contains", "contains-all": "contains",
-    "icontains-all": "contains", "similar": "semantic_similarity", "contains-json": "json_match",
-}  # fmt: skip
+# provider -> our reference, or the address of its API that is OpenAI's and the variable that holds its key
 PROVIDERS = {"openai": "openai", "azure": "azure", "azureopenai": "azure", "huggingface": "hf"}
-WHY = {
-    "is-json": "asks for JSON of any content; score fields with json_match against a target",
-    "llm-rubric": "is judged by a model; add a judge metric", "factuality": "is judged by a model; add a judge metric",
-    "answer-relevance": "is judged by a model; semantic_similarity to the target is the nearest metric",
-    "javascript": "is code; write it as a Python scorer: scorer: file.py:function",
-    "python": "is code; write it as a scorer: scorer: file.py:function",
-    "cost": "is a gate here: max_usd_per_1k", "latency": "is a gate here: max_seconds",
+ENDPOINTS = {
+    "ollama": ("http://localhost:11434/v1", ""), "groq": ("https://api.groq.com/openai/v1", "GROQ_API_KEY"),
+    "mistral": ("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
+    "deepseek": ("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
+    "openrouter": ("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
+    "togetherai": ("https://api.together.xyz/v1", "TOGETHER_API_KEY"),
+    "anthropic": ("https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"),
+    "google": ("https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY"),
 }  # fmt: skip
-KNOWN = ("description", "prompts", "providers", "targets", "tests", "defaultTest")
-OURS = ("id", "split", "target", "tags", "cluster")
+KINDS = ("chat", "messages", "completion", "responses", "text-generation")  # openai:chat:NAME and the like
+OTHERS = ("embedding", "embeddings", "image", "moderation", "realtime", "assistant", "transcription", "tts", "video")
+KNOWN = ("description", "prompts", "providers", "targets", "tests", "defaultTest", "scenarios", "assertionTemplates",
+         "evaluateOptions", "env", "$schema")  # fmt: skip
+TEXTS = (".txt", ".md", ".j2", ".json", ".yaml", ".yml")
+EMBEDDED = "local/smollm2-135m-instruct"
 
 
 def read(file: Path) -> Imported:
@@ -43,7 +44,10 @@ def read(file: Path) -> Imported:
         SpecError: the file is no YAML that can be read.
         DataError: it has neither prompts nor tests, or the tests' file cannot be read.
     """
-    return _Reader(yamlfile.load(file)).read()
+    if file.suffix.lower() not in (".yaml", ".yml", ".json"):
+        fix = "write prompts, providers and tests as YAML or JSON"
+        raise DataError(Problem("a configuration in code is not run here", shown(file), valid=".yaml, .json", fix=fix))
+    return _Reader(yamlfile.load(file, foreign=True)).read()
 
 
 class _Reader:
@@ -51,16 +55,18 @@ class _Reader:
         self._source = source
         self._data = source.data
         self._folder = source.file.resolve().parent
-        self._notes: list[str] = []
-        self._scorers: Counter[str] = Counter()
+        self._notes: list[Note] = []
+        self._run: dict[str, Any] = {}
 
-    def _note(self, path: YamlPath, text: str) -> None:
-        line, _ = self._source.place(path, key=True)
-        self._notes.append(f"{shown(self._source.file)}:{line}: {dotted(path)}: {text}")
+    def _note(self, spot: Spot, text: str) -> None:
+        self._notes.append(spot.note(text))
+
+    def _at(self, *path: str | int) -> Spot:
+        return Spot(self._source, path)
 
     def read(self) -> Imported:
         """All of it."""
-        if not {"prompts", "tests"} <= set(self._data):
+        if "prompts" not in self._data or not {"tests", "scenarios"} & set(self._data):
             raise DataError(
                 Problem(
                     "this is no promptfoo configuration", shown(self._source.file), got=", ".join(self._data)[:80],
@@ -69,231 +75,218 @@ class _Reader:
             )  # fmt: skip
         for key in self._data:
             if key not in KNOWN:
-                self._note((key,), "has no counterpart here")
-        made = list(self._rows())
-        columns = list(dict.fromkeys(c for row in made for c in row if c not in ("id", "target")))
-        text, systems = self._prompts(columns)
-        lists = any(isinstance(row["target"], list) for row in made)
-        metrics = {_metric(s): s for s, _ in self._scorers.most_common()}
+                self._note(self._at(key), "has no counterpart here")
+            elif key == "env":
+                self._note(self._at(key), "fills the prompts that name it and nothing else; keys are not carried over")
+        tests = Tests(self._source, self._note)
+        made = promptfoo_tests.scored(tests.rows(), self._note)
+        columns = list(dict.fromkeys(c for row in made.rows for c in row if c not in ("id", "target")))
+        text, systems = self._prompts(columns, tests.names)
         used = template.columns(text)
-        kept = [row for row in made if used <= set(row)]
-        for row in made:
+        for row in made.rows:
             if not used <= set(row):
-                self._notes.append(
-                    f"row {row['id']}: left out, it has no value for {', '.join(sorted(used - set(row)))}"
-                )
-        json_only = set(metrics.values()) == {"json_match"}
+                without = ", ".join(sorted(used - set(row)))
+                self._notes.append(Note(f"left out, it has no value for {without}", path=f"row {row['id']}"))
+        model = self._model()
+        self._options()
         return Imported(
             question=str(self._data.get("description") or "Does a fine-tune beat these prompts?"),
-            model=self._model(), input=text, systems=systems,
-            format="list" if lists else "json" if json_only else "text",
-            metrics=metrics, rows=kept, notes=tuple(self._notes),
+            model=model, input=text, systems=systems, format=made.format, labels=made.labels, metrics=made.metrics,
+            rows=[row for row in made.rows if used <= set(row)], run=self._run, notes=tuple(self._notes),
         )  # fmt: skip
 
-    def _model(self) -> str:
-        key = "targets" if "targets" in self._data else "providers"
-        providers = self._data.get(key) or []
-        chosen = ""
-        for i, provider in enumerate(providers if isinstance(providers, list) else [providers]):
-            path: YamlPath = (key, i) if isinstance(providers, list) else (key,)
-            id = provider
-            if isinstance(provider, dict):
-                id = provider.get("id") or next(iter(provider), "")
-                if provider.get("config"):
-                    self._note((*path, "config"), "is not carried over; see run: and the model's fields")
-            name, *rest = str(id).split(":")
-            model = f"{PROVIDERS[name]}/{rest[-1]}" if name in PROVIDERS and rest else ""
-            if not model:
-                self._note(path, f"provider {id} is not known here; give its endpoint as {{base_url, id}}")
-            elif chosen:
-                self._note(path, f"{model} is left out: every arm runs on one base model, {chosen}")
-            chosen = chosen or model
-        if not chosen:
-            self._note((key,), "no provider is known here; the embedded model was put in")
-        return chosen or "local/smollm2-135m-instruct"
+    def _options(self) -> None:
+        options = self._data.get("evaluateOptions")
+        for key, value in options.items() if isinstance(options, dict) else ():
+            ours = {"repeat": "repeats", "maxConcurrency": "max_concurrency"}.get(key)
+            if ours and isinstance(value, int) and value > 0:
+                self._run[ours] = value
+            else:
+                self._note(self._at("evaluateOptions", key), "has no counterpart here")
 
-    def _prompts(self, columns: list[str]) -> tuple[str, tuple[str, ...]]:
+    def _model(self) -> str | dict[str, Any]:
+        """The first provider that is known here."""
+        key = "targets" if "targets" in self._data else "providers"
+        listed = self._data.get(key) or []
+        chosen: str | dict[str, Any] = ""
+        for i, provider in enumerate(listed if isinstance(listed, list) else [listed]):
+            spot = self._at(key, i) if isinstance(listed, list) else self._at(key)
+            id, config = self._provider(spot, provider)
+            name, *rest = id.split(":")
+            bare = ":".join(rest[1:] if rest and rest[0] in KINDS else rest)
+            if not bare or name not in (*PROVIDERS, *ENDPOINTS) or rest[0] in OTHERS:
+                self._note(spot, f"provider {id} is not known here; give its endpoint as {{base_url, id}}")
+            elif chosen:
+                named = chosen if isinstance(chosen, str) else chosen["id"]
+                self._note(spot, f"{id} is left out: every arm runs on one base model, {named}")
+            elif name in PROVIDERS:
+                chosen = self._configured(spot, f"{PROVIDERS[name]}/{bare}", config)
+            else:
+                url, variable = ENDPOINTS[name]
+                endpoint = {"id": bare, "base_url": url} | ({"api_key_env": variable} if variable else {})
+                self._note(spot, f"{id} is asked at {url}, its OpenAI-compatible address")
+                chosen = self._configured(spot, endpoint, config)
+        if not chosen:
+            self._note(self._at(key), "no provider is known here; the embedded model was put in")
+        return chosen or EMBEDDED
+
+    def _provider(self, spot: Spot, provider: Any) -> tuple[str, Mapping[str, Any]]:
+        """Id and configuration: `openai:x`, `{id, config}`, `{openai:x: {config}}` or a file of one."""
+        if isinstance(provider, str) and provider.startswith("file://"):
+            file = self._folder / provider.removeprefix("file://")
+            if file.suffix not in (".yaml", ".yml", ".json") or not file.is_file():
+                return provider, {}
+            provider = yamlfile.load(file, foreign=True).data
+            provider = provider[""][0] if provider.get("") else provider
+        if not isinstance(provider, dict):
+            return str(provider), {}
+        body = provider if "id" in provider else next(iter(provider.values()), None)
+        config = body.get("config") if isinstance(body, dict) else None
+        for key in provider if "id" in provider else ():
+            if key not in ("id", "config", "label"):
+                self._note(spot.at(key), "has no counterpart here")
+        return str(provider.get("id") or next(iter(provider), "")), config if isinstance(config, dict) else {}
+
+    def _configured(self, spot: Spot, model: str | dict[str, Any], config: Mapping[str, Any]) -> str | dict[str, Any]:
+        for key, value in config.items():
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if key in ("temperature", "max_tokens") and number:
+                self._run[key] = value
+            elif key in ("apiBaseUrl", "apiKeyEnvar") and isinstance(value, str) and "{{" not in value:
+                model = {"id": model} if isinstance(model, str) else model
+                model["base_url" if key == "apiBaseUrl" else "api_key_env"] = value
+            elif key == "apiHost":
+                self._note(spot.at("config", key), f"set AZURE_OPENAI_ENDPOINT to https://{value}")
+            elif key == "apiKey":
+                self._note(spot.at("config", key), "is not carried over: a key comes from the environment only")
+            else:
+                self._note(spot.at("config", key), "is not carried over; see run: and the model's fields")
+        return model
+
+    def _prompts(self, columns: list[str], names: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
         """The input template and the system prompts."""
-        prompts = self._data["prompts"]
-        found: list[tuple[str, str]] = []  # system, user
-        for i, prompt in enumerate(prompts if isinstance(prompts, list) else [prompts]):
-            path: YamlPath = ("prompts", i) if isinstance(prompts, list) else ("prompts",)
-            text = self._prompt(path, prompt)
-            if text is None:
-                continue
-            system, user = self._chat(path, text)
-            system, user = (_renamed(t, columns) for t in (system, user))
+        found: list[tuple[Spot, str, str]] = []  # its place, system, user
+        for spot, text in self._texts():
+            system, user = (
+                promptfoo_tests.renamed(_defaults(self._environment(t), columns), names) for t in self._chat(spot, text)
+            )
+            if "{{" in system or "{%" in system:
+                self._note(spot, "a system message with variables stands before the input here")
+                system, user = "", f"{system}\n\n{user}".strip()
             mistake = template.mistake(user)
             absent = sorted(template.columns(user) - set(columns)) if mistake is None else []
-            if mistake is not None or absent:
-                self._note(path, mistake.what if mistake else f"no test has a value for {', '.join(absent)}")
-            elif "{{" in system:
-                self._note(path, "variables in a system message are not filled here; the prompt is left out")
+            if "{%" in user:
+                self._note(spot, "conditions see texts here: `false` and `0` are texts, and count as true")
+            if mistake is not None:
+                self._note(spot, f"{mistake.what}; the prompt is left out")
+            elif absent:
+                self._note(spot, f"no test that is kept has a value for {', '.join(absent)}; the prompt is left out")
             else:
-                found.append((system, user))
-        plain = "\n".join(f"{c}: {{{{ {c} }}}}" for c in columns)
-        inputs = {user for _, user in found}
+                found.append((spot, system, user))
+        named = "{c}: " if len(columns) > 1 else ""
+        plain = "\n".join(f"{named.format(c=c)}{{{{ {c} }}}}" for c in columns)
+        inputs = {user for _, _, user in found}
         if len(inputs) == 1 and template.columns(next(iter(inputs))):
-            return inputs.pop(), tuple(dict.fromkeys(system for system, _ in found if system))
+            return inputs.pop(), tuple(dict.fromkeys(system for _, system, _ in found if system))
+        for spot, _, user in found:
+            if "{%" in user:
+                self._note(spot, "conditions are not filled in a system prompt; the prompt is left out")
+        found = [f for f in found if "{%" not in f[2]]
         if found:
-            self._note(("prompts",), "several prompts became system prompts; variables follow in the user turn")
-        bare = ((system, re.sub(r"{{ *(.*?) *}}", r"[\1]", user)) for system, user in found)
+            self._note(self._at("prompts"), "several prompts became system prompts; variables follow in the user turn")
+        ends = re.compile(r"(\n\s*{{[^{}]*}})+\s*$")  # a last line that is a variable alone is the user turn's
+        bare = ((system, re.sub(r"{{ *(.*?) *}}", r"[\1]", ends.sub("", user))) for _, system, user in found)
         systems = ("\n".join(part for part in parts if part) for parts in bare)
         return plain, tuple(dict.fromkeys(s for s in systems if s))
 
-    def _prompt(self, path: YamlPath, prompt: Any) -> str | None:
-        if isinstance(prompt, dict):
-            prompt = prompt.get("raw") or prompt.get("id") or ""
-        text = str(prompt)
-        if not text.startswith("file://") and not re.fullmatch(r"\S+\.(txt|md|json|py|js|yaml)", text):
-            return text
-        file = self._folder / text.removeprefix("file://")
-        if file.suffix not in (".txt", ".md", ".json") or not file.is_file():
-            self._note(path, f"{text} is no text file that can be read; the prompt is left out")
-            return None
-        return file.read_text(encoding="utf-8", errors="replace").strip()
+    def _environment(self, text: str) -> str:
+        """`{{ env.NAME }}` filled where the configuration itself gives the value."""
+        given = self._data.get("env")
+        for name, value in given.items() if isinstance(given, dict) else ():
+            text = re.sub(rf"{{{{\s*env\.{re.escape(name)}\s*}}}}", lambda _, v=value: rows.text(v), text)
+        return text
 
-    def _chat(self, path: YamlPath, text: str) -> tuple[str, str]:
-        """System and user part of a prompt, which may be a JSON list of messages."""
-        try:
-            messages = json.loads(text) if text.startswith("[") else None
-        except ValueError:
-            messages = None
-        if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
+    def _texts(self) -> Iterator[tuple[Spot, str]]:
+        """Every prompt's text, files read, each with its place."""
+        prompts = self._data["prompts"]
+        if isinstance(prompts, dict):  # an older form: file or text, and its label
+            prompts = list(prompts)
+        for i, prompt in enumerate(prompts if isinstance(prompts, list) else [prompts]):
+            spot = self._at("prompts", i) if isinstance(self._data["prompts"], list) else self._at("prompts")
+            if isinstance(prompt, dict):
+                for key in prompt:
+                    if key not in ("raw", "id", "label", "display"):
+                        self._note(spot.at(key), "has no counterpart here")
+                prompt = prompt.get("raw") or prompt.get("id") or prompt.get("label") or ""
+            text = str(prompt)
+            if text.startswith("file://") or re.fullmatch(r"\S+\.(txt|md|j2|json|jsonl|csv|py|js|ts|ya?ml)", text):
+                yield from ((spot, part) for part in self._files(spot, text.removeprefix("file://")))
+            else:
+                yield spot, text
+
+    def _files(self, spot: Spot, name: str) -> Iterator[str]:
+        """The prompts of one file or of all that a pattern finds."""
+        files = sorted(self._folder.glob(name)) if "*" in name and not name.startswith("/") else [self._folder / name]
+        if not files:
+            self._note(spot, f"no file fits {name}")
+        for file in files:
+            if file.is_file() and file.suffix in rows.SUFFIXES and file.suffix != ".parquet":
+                yield from self._table(spot, file)
+            elif file.suffix not in TEXTS or not file.is_file():
+                self._note(spot, f"{name} is no text file that can be read; the prompt is left out")
+            else:
+                text = file.read_text(encoding="utf-8", errors="replace").strip()
+                # promptfoo's own separator of several prompts in one text file
+                yield from (p.strip() for p in re.split(r"(?m)^---\s*$", text)) if file.suffix == ".txt" else (text,)
+
+    def _table(self, spot: Spot, file: Path) -> Iterator[str]:
+        """A prompt a row: the column `prompt` of a CSV, a list of messages a line of JSONL."""
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        if file.suffix in rows.JSONL:
+            yield from (line.strip() for line in lines if line.strip())
+            return
+        for row in rows.read(file):
+            if isinstance(row, Problem) or "prompt" not in row.data:
+                self._note(spot, f"{file.name} has no column `prompt`; its prompts are left out")
+                return
+            yield rows.text(row.data["prompt"])
+
+    def _chat(self, spot: Spot, text: str) -> tuple[str, str]:
+        """System and user part of a prompt, which may be a list of messages in JSON or YAML."""
+        messages = _messages(text)
+        if messages is None:
             return "", text
         parts = {"system": list[str](), "user": list[str]()}
         for message in messages:
             role = "system" if message.get("role") in ("system", "developer") else "user"
             if message.get("role") == "assistant":
-                self._note(path, "an assistant's turn in a prompt became text of the user's")
-            parts[role].append(str(message.get("content", "")))
+                self._note(spot, "an assistant's turn in a prompt became text of the user's")
+            content = message.get("content", "")
+            if isinstance(content, list):
+                pieces = [p for p in content if isinstance(p, dict)]
+                if any(p.get("type") not in ("text", "input_text") for p in pieces):
+                    self._note(spot, "images and files in a message are not carried over")
+                content = "\n".join(str(p["text"]) for p in pieces if "text" in p)
+            parts[role].append(str(content))
         return "\n".join(parts["system"]), "\n".join(parts["user"])
 
-    def _rows(self) -> Iterator[dict[str, Any]]:
-        default = self._data.get("defaultTest")
-        default = default if isinstance(default, dict) else {}
-        for path, test in self._tests():
-            for key in test:
-                if key not in ("vars", "assert", "description", "options", "metadata"):
-                    self._note((*path, key), "has no counterpart here")
-            values = {**(default.get("vars") or {}), **(test.get("vars") or {})}
-            asserts = [(("defaultTest", "assert", i), a) for i, a in enumerate(default.get("assert") or [])]
-            asserts += [((*path, "assert", i), a) for i, a in enumerate(test.get("assert") or [])]
-            for n, chosen in enumerate(_combinations(values)):
-                filled = {_column(k): self._value((*path, "vars", k), v) for k, v in chosen.items()}
-                target = self._target(path, asserts, filled, say=n == 0)
-                if target is None:
-                    if n == 0:
-                        self._note(path, "no assertion gives a target to score against; the row is left out")
-                    continue
-                place = "-".join(str(p) for p in path[1:]) or "0"
-                yield {"id": f"{place}.{n}" if n else place, **filled, "target": target}
 
-    def _tests(self) -> Iterator[tuple[YamlPath, dict[str, Any]]]:
-        tests = self._data["tests"]
-        for i, test in enumerate(tests if isinstance(tests, list) else [tests]):
-            path: YamlPath = ("tests", i)
-            if isinstance(test, str):
-                for n, made in enumerate(self._file(path, test)):
-                    yield (*path, n), made
-            elif isinstance(test, dict):
-                yield path, test
-            else:
-                self._note(path, "is no test")
+def _defaults(text: str, columns: list[str]) -> str:
+    """A template without the variables that no test gives and that have a default: the default in their place."""
+    found = re.compile(r"{{\s*(\w+)\s*\|\s*default\(\s*(['\"])(.*?)\2\s*\)\s*}}")
+    return found.sub(lambda m: m.group() if m.group(1) in columns else m.group(3), text)
 
-    def _file(self, path: YamlPath, name: str) -> Iterator[dict[str, Any]]:
-        """The tests of a file: a table with a column `__expected`, or one test a line."""
-        file = self._folder / name.removeprefix("file://")
-        if file.suffix.lower() not in rows.SUFFIXES or not file.is_file():
-            self._note(path, f"{name} is not carried over: {', '.join(rows.SUFFIXES)} can be read")
-            return
-        for row in rows.read(file):
-            if isinstance(row, Problem):
-                raise DataError(row)
-            if "vars" in row.data:
-                yield row.data
-                continue
-            asserts = [_expected(rows.text(v)) for k, v in row.data.items() if k.startswith("__expected") and v]
-            yield {"vars": {k: v for k, v in row.data.items() if not k.startswith("__")}, "assert": asserts}
 
-    def _value(self, path: YamlPath, value: Any) -> Any:
-        if isinstance(value, str) and value.startswith("file://"):
-            file = self._folder / value.removeprefix("file://")
-            if file.suffix in (".txt", ".md", ".json") and file.is_file():
-                return file.read_text(encoding="utf-8", errors="replace")
-            self._note(path, f"{value} is no text file that can be read")
-        return value
-
-    def _target(
-        self, path: YamlPath, asserts: list[tuple[YamlPath, Any]], values: Mapping[str, Any], *, say: bool
-    ) -> str | list[str] | None:
-        """The target of a row: the value of the first assertion that compares with one."""
-        target: str | list[str] | None = None
-        for place, wanted in asserts:
-            kind = str(wanted.get("type")) if isinstance(wanted, dict) else "no mapping"
-            value = wanted.get("value") if isinstance(wanted, dict) else None
-            scorer = SCORERS.get(kind)
-            if scorer is None or value in (None, ""):
-                if say:
-                    self._note(place, f"`{kind}` {WHY.get(kind, 'has no counterpart here')}")
-                continue
-            if isinstance(value, dict):
-                value, scorer = json.dumps(value, ensure_ascii=False), "json_match"
-            parts = [self._filled(place, rows.text(v), values) for v in (value if isinstance(value, list) else [value])]
-            made = parts if len(parts) > 1 else parts[0]
-            if target is not None and made != target:
-                if say:
-                    self._note(place, f"`{kind}` compares with another value than the row's target")
-                continue
-            target = made
-            self._scorers[scorer] += 1
-            if say and wanted.get("threshold") is not None:
-                self._note(
-                    place, f"threshold {wanted['threshold']}: the score itself is compared here, not pass or fail"
-                )
-        return target
-
-    def _filled(self, path: YamlPath, text: str, values: Mapping[str, Any]) -> str:
-        if "{{" not in text:
-            return text
-        text = _renamed(text, list(values))
+def _messages(text: str) -> list[dict[str, Any]] | None:
+    """A list of chat messages, or None for any other text."""
+    if not re.match(r"\s*(\[|-\s+\{?\s*[\"']?role\b)", text):
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError:
         try:
-            return template.render(text, {k: rows.text(v) for k, v in values.items()})
-        except DataError as error:
-            self._note(path, error.problems[0].what)
-            return text
-
-
-def _combinations(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """promptfoo makes one test of every combination of variables that are lists."""
-    lists = [v if isinstance(v, list) else [v] for v in values.values()]
-    for chosen in itertools.product(*lists):
-        yield dict(zip(values, chosen, strict=True))
-
-
-def _expected(text: str) -> dict[str, Any]:
-    """An assertion of a table's `__expected` cell: `contains: x`, `similar(0.8): x`, or the text itself."""
-    match = re.match(r"^\s*([a-z-]+)(?:\(([\d.]+)\))?:\s*(.*)$", text, re.S)
-    if match is None:
-        return {"type": "equals", "value": text}
-    kind, threshold, value = match.groups()
-    kind = {"grade": "llm-rubric", "fn": "javascript", "eval": "javascript"}.get(kind, kind)
-    many = [v.strip() for v in value.split(",")] if kind.endswith("-all") else value
-    return {"type": kind, "value": many} | ({"threshold": float(threshold)} if threshold else {})
-
-
-def _column(name: str) -> str:
-    word = re.sub(r"\W+", "_", str(name)).strip("_") or "value"
-    return f"var_{word}" if word in OURS or not word.isidentifier() else word
-
-
-def _renamed(text: str, columns: list[str]) -> str:
-    """A prompt whose variables bear the columns' names."""
-    for name in OURS:
-        if f"var_{name}" in columns:
-            text = re.sub(rf"{{{{\s*{name}\b", f"{{{{ var_{name}", text)
-    return text
-
-
-def _metric(scorer: str) -> str:
-    return {"exact": "accuracy", "semantic_similarity": "relevance"}.get(scorer, scorer)
+            found = yamlfile.parse(text)
+        except SpecError:
+            return None
+    sound = isinstance(found, list) and found and all(isinstance(m, dict) and "role" in m for m in found)
+    return found if sound else None

@@ -181,13 +181,13 @@ def _target(free: Sequence[str], values: dict[str, list[Any]]) -> tuple[str, str
     lists = [c for c in free if values[c] and all(isinstance(v, list) for v in values[c])]
     if lists:
         return lists[-1], "taken for the target because it holds lists; is that so?"
-    labels = [c for c in free if _labels(values[c])]
+    labels = [c for c in free if labels_of(values[c])]
     if labels:
         return labels[-1], "taken for the target because few short values come again and again; is that so?"
     return free[-1], "taken for the target because it is the last column; is that so?"
 
 
-def _labels(values: Sequence[Any]) -> tuple[str, ...]:
+def labels_of(values: Sequence[Any]) -> tuple[str, ...]:
     """The distinct values of a column of labels, or nothing: few, short, each used twice on average."""
     if any(isinstance(v, list | dict) for v in values):
         return ()
@@ -201,7 +201,7 @@ def _format(values: Sequence[Any]) -> tuple[Format, tuple[str, ...]]:
         return "list", ()
     if values and all(isinstance(v, dict) for v in values):
         return "json", ()
-    if labels := _labels(values):
+    if labels := labels_of(values):
         return "label", labels
     texts = [rows.text(v).strip() for v in values]
     if all(t.startswith("{") and t.endswith("}") for t in texts):

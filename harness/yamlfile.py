@@ -18,6 +18,8 @@ from harness.paths import shown, siblings
 
 MAX_BYTES = 128 * 1024
 MAX_VALUES = 10_000
+FOREIGN_BYTES = 8 * 1024 * 1024  # other tools keep their rows in the configuration
+FOREIGN_VALUES = 500_000
 MAX_DEPTH = 40
 
 Place = tuple[int, int]
@@ -93,18 +95,23 @@ class Source:
         return Problem(what, f"{shown(self.file)}:{line}:{column}", dotted(path), got, valid, fix)
 
 
-def load(file: Path) -> Source:
+def load(file: Path, *, foreign: bool = False) -> Source:
     """Read a YAML file whose top is a mapping.
+
+    Args:
+        foreign: another tool's file: it may be larger, its settings are not held to hold no secret, and its top may be
+            a list, which is then `data[""]`.
 
     Raises:
         SpecError: no such file, too large, not UTF-8, not YAML, duplicate keys, tags, values out of bounds; all
             that can be said at once, pasted secrets among it (without printing them).
     """
-    text = _text(file)
+    text = _text(file, FOREIGN_BYTES if foreign else MAX_BYTES)
     name = shown(file)
     node = _compose(text, name)
-    walk = _Walk(name)
-    data = walk.value(node, (), 0)
+    walk = _Walk(name, FOREIGN_VALUES if foreign else MAX_VALUES)
+    listed = foreign and type(node).__name__ == "SequenceNode"
+    data = {"": walk.value(node, ("",), 1)} if listed else walk.value(node, (), 0)
     if not isinstance(data, dict):
         kind = "a list" if isinstance(data, list) else "one value"
         raise SpecError(
@@ -112,13 +119,26 @@ def load(file: Path) -> Source:
             *walk.problems,
         )
     source = Source(file, data, walk.keys, walk.values)
-    problems = [*walk.problems, *_secrets(text, source)]
+    problems = [*walk.problems, *([] if foreign else _secrets(text, source))]
     if problems:
         raise SpecError(problems)
     return source
 
 
-def _text(file: Path) -> str:
+def parse(text: str) -> Any:
+    """The plain data of a YAML text.
+
+    Raises:
+        SpecError: it is not YAML, or not within bounds.
+    """
+    walk = _Walk("", FOREIGN_VALUES)
+    data = walk.value(_compose(text, ""), (), 0)
+    if walk.problems:
+        raise SpecError(walk.problems)
+    return data
+
+
+def _text(file: Path, most: int) -> str:
     name = shown(file)
     if file.is_dir():
         found = sorted(p.name for p in [*file.glob("*.yaml"), *file.glob("*.yml")])
@@ -126,16 +146,16 @@ def _text(file: Path) -> str:
         raise SpecError(Problem("a folder, not a benchmark file", name, valid=valid, fix="name a YAML in it"))
     try:
         with file.open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)
+            raw = stream.read(most + 1)
     except FileNotFoundError:
         fix = siblings(file.absolute()) or "write one with `harness init DATA`"
         raise SpecError(Problem("no such file", name, fix=fix)) from None
     except OSError as error:
         raise SpecError(Problem(f"cannot be read: {error.strerror}", name)) from None
-    if len(raw) > MAX_BYTES:
+    if len(raw) > most:
         raise SpecError(
             Problem(
-                f"larger than {MAX_BYTES // 1024} KB, which no benchmark file is",
+                f"larger than {most // 1024} KB, which no benchmark file is",
                 name,
                 fix="keep prompts in their own files (file://...) and rows in the data file",
             )
@@ -206,12 +226,13 @@ def _advice(text: str, line: int, what: str) -> str:
 class _Walk:
     """Unfolds a node graph into plain data, noting places; mistakes are collected, the walk goes on."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, most: int) -> None:
         self.keys: dict[YamlPath, Place] = {}
         self.values: dict[YamlPath, Place] = {}
         self.problems: list[Problem] = []
         self._name = name
         self._seen = 0
+        self._most = most
         self._open: set[int] = set()
 
     def _say(self, node: Any, path: YamlPath, what: str, fix: str = "", got: str = "") -> None:
@@ -223,10 +244,10 @@ class _Walk:
         """The data of one node."""
         self._seen += 1
         self.values[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
-        if self._seen > MAX_VALUES:
+        if self._seen > self._most:
             raise SpecError(
                 Problem(
-                    f"the file unfolds to more than {MAX_VALUES:,} values",
+                    f"the file unfolds to more than {self._most:,} values",
                     f"{self._name}:1:1",
                     fix="write it without nested aliases (*name)",
                 )
