@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import rows, splits, template
+from harness import hub, rows, splits, template
 from harness.errors import DataError, Problem, SpecError, near
 from harness.paths import locate, shown, siblings
 from harness.references import documents_of
@@ -206,7 +206,7 @@ class Attachments:
                 what = f"the input shows the target column `{column}`: every arm would only copy it"
                 fix = f"take {{{{ {column} }}}} out of the input"
                 self._say((here, "input"), what, quoted(task.input), fix=fix)
-        data = self._locate((here, "data"), task.data)
+        data = self._data(here, task.data)
         if data is None:
             return
         try:
@@ -218,6 +218,17 @@ class Attachments:
         known = first_columns(files)
         if known:
             self._columns(here, task, sound, known)
+
+    def _data(self, here: str, value: str) -> Path | None:
+        """The file or folder of the rows; None for the hub's, which is fetched and looked at when it is read."""
+        if not value.startswith(hub.PREFIX):
+            return self._locate((here, "data"), value)
+        wanted = hub.parse(value)
+        if wanted is None:
+            self._say((here, "data"), "no address of a data set", quoted(value), hub.FORM)
+        elif wanted.folder:
+            self._locate((here, "data"), wanted.name)
+        return None
 
     def _columns(self, here: str, task: TaskSpec, sound: dict[str, frozenset[str]], known: set[str]) -> None:
         for new, old in task.columns.items():

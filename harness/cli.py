@@ -189,7 +189,7 @@ def bless(
 
 @app.command()
 def init(
-    data: Annotated[Path, typer.Argument(help="A data file (JSONL, CSV, Parquet) or a folder of splits.")],
+    data: Annotated[str, typer.Argument(help="A data file, a folder of splits, or hf://OWNER/NAME.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The benchmark file to write.")] = Path("benchmark.yaml"),
     split: Annotated[bool, typer.Option("--split", help="Divide one file into train, dev and test beside it.")] = False,
 ) -> None:
@@ -200,9 +200,11 @@ def init(
     if out.exists():
         raise HarnessError(Problem("the file exists already", where=str(out), fix="name another with --out"))
     if split:
-        data = starter.divide(data, data.parent / data.stem)[0].parent
+        data = str(starter.divide(Path(data), Path(data).with_suffix(""))[0].parent)
     out.write_text(starter.draft(data, out.parent), encoding="utf-8")
-    typer.echo(f"wrote {out}; next: harness check {out}")
+    option = " --allow-outside" if starter.outside(data, out.parent) else ""
+    typer.echo(f"wrote {out}; next: harness check {out}{option}")
+    starter.settle(out, allow_outside=bool(option))
 
 
 @app.command()

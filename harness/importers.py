@@ -13,6 +13,7 @@ from harness.imported import Imported, Note, divided, told, write
 from harness.paths import shown
 from harness.prices import token_price
 from harness.spec import ModelSpec
+from harness.splits import SPLITS
 from harness.taskset import Example, TaskSet
 
 Kind = Literal["promptfoo", "openai-evals"]
@@ -51,11 +52,11 @@ def _distinct(found: Imported) -> Imported:
 
 def _near(found: Imported) -> Imported:
     """Rows that differ by a few letters would stop a check: they are let through, and said."""
-    parts = {
-        name: tuple(Example(row["id"], _columns(found, row), "", name) for row in part)
-        for name, part in divided(found.rows).items()
-    }
-    errors = [f for f in hygiene.find_leaks(TaskSet(**parts, digest="")) if f.severity == "error"]
+    parts = divided(found.rows)
+    train, dev, test = (
+        tuple(Example(row["id"], _columns(found, row), "", split) for row in parts[split]) for split in SPLITS
+    )
+    errors = [f for f in hygiene.find_leaks(TaskSet(train, dev, test, digest="")) if f.severity == "error"]
     if not errors:
         return found
     said = f"{len(errors)} test rows are nearly the same as another row, such as {' and '.join(errors[0].ids)}"

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from harness import rows, starter, yamlfile
+from harness import rows, yamlfile
+from harness.columns import labels_of
 from harness.errors import DataError, Problem
 from harness.imported import Imported, Note
 from harness.paths import shown
@@ -139,7 +140,7 @@ def _samples(file: Path, scorer: str, name: str, notes: list[Note], title: str =
     elif made:
         notes.append(Note("samples have different system messages; they stand before the question", shown(file), 1))
     notes.append(Note("no model is named there; openai/gpt-4.1-mini was put in", shown(file), 1))
-    labels = starter.labels_of([row["target"] for row in made]) if scorer == "exact" else ()
+    labels = labels_of([row["target"] for row in made]) if scorer == "exact" else ()
     sound = scorer == "json_match" and all(_is_json(row["target"]) for row in made)
     format: Literal["text", "label", "json"] = "json" if sound else "label" if labels else "text"
     return Imported(

@@ -20,8 +20,10 @@ import msgspec
 
 from harness import forgetting, hygiene, learning, paths, receipt, records, scoring, seeding, splits, stats, taskset
 from harness.choice import frozen_choice, ordered, with_tuning
+from harness.documents import read as read_documents
 from harness.errors import DataError, Problem, capped, first_told
 from harness.estimate import RunEstimate, forecast
+from harness.hub import locate
 from harness.hygiene import Finding
 from harness.models import listing
 from harness.models.base import Completion
@@ -111,7 +113,7 @@ def prepare(located: Located) -> Question:
 
 def _findings(located: Located, tasks: TaskSet) -> tuple[Finding, ...]:
     files = document_files(located.benchmark)
-    return hygiene.find_leaks(tasks, [d for path in files for d in taskset.documents(_path(located, path))])
+    return hygiene.find_leaks(tasks, [d for path in files for d in read_documents(_path(located, path))])
 
 
 def embeds(benchmark: Benchmark) -> bool:
@@ -122,7 +124,7 @@ def embeds(benchmark: Benchmark) -> bool:
 
 
 def _path(located: Located, path: str) -> Path:
-    return paths.locate(path, located.folder, located.project, allow_outside=located.allow_outside)
+    return locate(path, located.folder, located.project, allow_outside=located.allow_outside)
 
 
 async def run_benchmark(
@@ -333,7 +335,7 @@ class Stages:
 
         `second_pass.jsonl` beside the rows holds an id and the target's columns, labelled from the guide alone.
         """
-        second = paths.locate(self.benchmark.task.data, self.located.folder, self.located.project) / "second_pass.jsonl"
+        second = _path(self.located, self.benchmark.task.data) / "second_pass.jsonl"
         if not second.is_file() or self.directory.file("agreement.json").exists():
             return
         again = taskset.targets(self.benchmark.task, second)

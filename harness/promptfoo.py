@@ -203,7 +203,8 @@ class _Reader:
         """`{{ env.NAME }}` filled where the configuration itself gives the value."""
         given = self._data.get("env")
         for name, value in given.items() if isinstance(given, dict) else ():
-            text = re.sub(rf"{{{{\s*env\.{re.escape(name)}\s*}}}}", lambda _, v=value: rows.text(v), text)
+            filled = rows.text(value).replace("\\", r"\\")
+            text = re.sub(rf"{{{{\s*env\.{re.escape(name)}\s*}}}}", filled, text)
         return text
 
     def _texts(self) -> Iterator[tuple[Spot, str]]:
@@ -230,7 +231,7 @@ class _Reader:
         if not files:
             self._note(spot, f"no file fits {name}")
         for file in files:
-            if file.is_file() and file.suffix in rows.SUFFIXES and file.suffix != ".parquet":
+            if file.is_file() and file.suffix in (*rows.JSONL, *rows.TABLES):
                 yield from self._table(spot, file)
             elif file.suffix not in TEXTS or not file.is_file():
                 self._note(spot, f"{name} is no text file that can be read; the prompt is left out")

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from harness import rows, starter, template, yamlfile
+from harness import rows, template, yamlfile
+from harness.columns import labels_of
 from harness.errors import DataError, Problem
 from harness.imported import Note
 from harness.paths import shown
@@ -115,7 +116,7 @@ def scored(found: Iterator[tuple[str, Row]], note: Say) -> Scored:
     if primary == "semantic_similarity" and any(row.kind == "whole" for _, row in kept):
         note(next(r for _, r in kept if r.kind == "whole").spot, "`equals` is scored by similarity, as most rows are")
     result = [{"id": id, **row.columns, "target": row.target} for id, row in kept]
-    labels = starter.labels_of([row["target"] for row in result]) if primary == "exact" else ()
+    labels = labels_of([row["target"] for row in result]) if primary == "exact" else ()
     format: Literal["text", "label", "json"] = "json" if primary == "json_match" else "label" if labels else "text"
     return Scored(result, {METRICS[primary]: primary}, format, labels)
 
@@ -159,7 +160,8 @@ class Tests:
                 self._note(spot, "is not carried over")
                 continue
             tests = list(self._listed(spot.at("tests"), scenario.get("tests") or [{}], f"s{i}-"))
-            for c, config in enumerate(scenario.get("config") or [{}]):
+            configs: list[Any] = scenario.get("config") or [{}]
+            for c, config in enumerate(configs):
                 if not isinstance(config, dict):
                     self._note(spot.at("config", c), "is not carried over")
                     continue
@@ -185,7 +187,7 @@ class Tests:
         path = name.removeprefix("file://")
         files = sorted(self._folder.glob(path)) if "*" in path and not path.startswith("/") else [self._folder / path]
         for file in files:
-            if file.suffix.lower() in rows.SUFFIXES and file.is_file():
+            if file.suffix.lower() in rows.SUFFIXES and file.suffix.lower() not in LISTS and file.is_file():
                 yield from self._table(file)
             elif file.suffix.lower() in LISTS and file.is_file():
                 source = yamlfile.load(file, foreign=True)
@@ -193,7 +195,7 @@ class Tests:
                 if "" not in source.data:
                     yield Spot(source, ()), source.data
             else:
-                valid = ", ".join((*rows.SUFFIXES, *LISTS))
+                valid = ", ".join(dict.fromkeys((*rows.SUFFIXES, *LISTS)))
                 self._note(spot, f"{name} is not carried over: files that are here can be read ({valid})")
         if not files:
             self._note(spot, f"no file fits {path}")

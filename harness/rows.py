@@ -1,4 +1,4 @@
-"""Rows of a data file, one after the other, with the line of each: JSONL, CSV, TSV, Parquet.
+"""Rows of a data file, one after the other, with the line of each: JSONL, a JSON array, CSV, TSV, Parquet.
 
 A row that cannot be read is a `Problem` in its place, and the reading goes on: a file tells all its mistakes at once.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -17,7 +17,9 @@ from harness.paths import shown
 MAX_LINE = 10 * 1024 * 1024
 JSONL = (".jsonl", ".ndjson")
 TABLES = (".csv", ".tsv")
-SUFFIXES = (*JSONL, *TABLES, ".parquet")
+SUFFIXES = (*JSONL, ".json", *TABLES, ".parquet")
+MAX_ARRAY = 1024 * MAX_LINE  # a JSON array is read whole; JSONL is not
+NUMBER = "index"  # the name of a first column without one: the number that a data frame writes before its rows
 
 
 class Row(NamedTuple):
@@ -35,9 +37,8 @@ def unreadable(file: Path) -> Problem | None:
     if file.is_dir():
         return Problem("a folder, not a data file", name)
     if file.suffix.lower() not in SUFFIXES:
-        fix = "write a JSON array as JSONL, one object a line" if file.suffix == ".json" else "convert it"
         return Problem(f"the ending {file.suffix or '(none)'} is no data format that is known here", name,
-                       valid=", ".join(SUFFIXES), fix=fix)  # fmt: skip
+                       valid=", ".join(SUFFIXES), fix="convert it")  # fmt: skip
     if file.stat().st_size == 0:
         return Problem("the file is empty", name, fix="write rows into it, or remove it")
     return None
@@ -54,6 +55,8 @@ def read(file: Path) -> Iterator[Row | Problem]:
     match file.suffix.lower():
         case ".parquet":
             yield from _parquet(file)
+        case ".json":
+            yield from _array(file)
         case ".csv" | ".tsv" as suffix:
             yield from _table(file, "\t" if suffix == ".tsv" else None)
         case _:
@@ -112,16 +115,8 @@ def _object(line: bytes, number: int, offset: int, name: str) -> Row | Problem:
             got=f"byte 0x{line[error.start]:02x}", fix="save the file as UTF-8",
         )  # fmt: skip
     twice: list[str] = []
-
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        data = dict(items)
-        if len(data) < len(items):
-            seen: set[str] = set()
-            twice.extend(k for k, _ in items if k in seen or seen.add(k))
-        return data
-
     try:
-        data = json.loads(text, object_pairs_hook=pairs, parse_constant=_constant)
+        data = json.loads(text, object_pairs_hook=_pairs(twice), parse_constant=_constant)
     except json.JSONDecodeError as error:
         got = text[max(error.pos - 20, 0) : error.pos + 20]
         hint = "one object a line" if error.msg.startswith("Extra data") else "a JSON object"
@@ -130,6 +125,24 @@ def _object(line: bytes, number: int, offset: int, name: str) -> Row | Problem:
     except (ValueError, RecursionError) as error:
         said = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         return Problem(f"not valid JSON: {said}", f"{where}:1")
+    return _checked(data, number, twice, text, where)
+
+
+def _pairs(twice: list[str]) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
+    """Makes an object of its pairs; a key that stands twice is put into `twice`."""
+
+    def made(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        data = dict(items)
+        if len(data) < len(items):
+            seen: set[str] = set()
+            twice.extend(k for k, _ in items if k in seen or seen.add(k))
+        return data
+
+    return made
+
+
+def _checked(data: Any, number: int, twice: list[str], text: str, where: str) -> Row | Problem:
+    """A row, if it is an object whose keys stand once and whose texts can be written again."""
     if not isinstance(data, dict):
         kind = "list" if isinstance(data, list) else type(data).__name__
         return Problem("the row is not an object", f"{where}:1", got=f"a {kind}", valid='{"id": "...", ...}')
@@ -138,6 +151,69 @@ def _object(line: bytes, number: int, offset: int, name: str) -> Row | Problem:
     if "\\u" in text and (bad := _bad_text(data)):
         return Problem(f"half a character (lone surrogate) or NUL in `{bad}`", f"{where}:1", path=bad, fix="delete it")
     return Row(number, data)
+
+
+def _array(file: Path) -> Iterator[Row | Problem]:
+    """The objects of one JSON array, each with the line that it starts on."""
+    name = shown(file)
+    if file.stat().st_size > MAX_ARRAY:
+        size = f"more than {MAX_ARRAY // 2**30} GB"
+        yield Problem(
+            f"a JSON array of {size}", name, fix="write it as JSONL, one object a line: that is not read whole"
+        )
+        return
+    raw = file.read_bytes()
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        yield Problem("UTF-16, not UTF-8", f"{name}:1:1", fix="save the file as UTF-8")
+        return
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        yield Problem(f"not UTF-8 at byte {error.start} of the file", f"{name}:{line}", fix="save the file as UTF-8")
+        return
+    twice: list[str] = []
+    decoder = json.JSONDecoder(object_pairs_hook=_pairs(twice), parse_constant=_constant)
+    at = _after(text, 0)
+    if text[at : at + 1] != "[":
+        fix = "write [{...}, {...}], or one object a line in a .jsonl file"
+        yield Problem("the file holds no JSON array", f"{name}:1:1", got=repr(text[at : at + 20]), fix=fix)
+        return
+    line, counted, sign = 1, 0, "["
+    while sign in ("[", ","):
+        start = _after(text, at + 1)
+        if sign == "[" and text[start : start + 1] == "]":
+            return
+        line, counted = line + text.count("\n", counted, start), start
+        try:
+            data, at = decoder.raw_decode(text, start)
+        except json.JSONDecodeError as error:
+            got = text[max(error.pos - 20, 0) : error.pos + 20]
+            yield Problem(f"not valid JSON: {error.msg.lower()}", f"{name}:{error.lineno}:{error.colno}", got=repr(got),
+                          fix="check the quotes and commas there")  # fmt: skip
+            return
+        except (ValueError, RecursionError) as error:
+            said = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+            yield Problem(f"not valid JSON: {said}", f"{name}:{line}")
+            return
+        yield _checked(data, line, twice, text[start:at], f"{name}:{line}")
+        twice.clear()
+        at = _after(text, at)
+        sign = text[at : at + 1]
+    line += text.count("\n", counted, at)
+    if sign != "]":
+        valid = "`,` and another row, or `]`"
+        yield Problem("not valid JSON: the array does not go on", f"{name}:{line}", got=repr(text[at : at + 20]),
+                      valid=valid)  # fmt: skip
+    elif text[_after(text, at + 1) :]:
+        yield Problem("something stands after the array", f"{name}:{line}", fix="a .jsonl file has one object a line")
+
+
+def _after(text: str, at: int) -> int:
+    """Where the next sign stands that is no space."""
+    while text[at : at + 1] in (" ", "\n", "\r", "\t") and at < len(text):
+        at += 1
+    return at
 
 
 def _constant(word: str) -> float:
@@ -184,6 +260,8 @@ def _records(text: Iterable[str], name: str, delimiter: str | None) -> Iterator[
         delimiter = max(",;\t", key=lambda d: (first.count(d), d == ","))
     header = next(csv.reader([first], delimiter=delimiter), [])
     header = [h.strip() for h in header]
+    if len(header) > 1 and not header[0] and NUMBER not in header:
+        header[0] = NUMBER
     if problem := _header(header, first, name):
         yield problem
         return

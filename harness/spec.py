@@ -119,7 +119,8 @@ class TaskSpec(Spec):
     """Where the rows are and how a row becomes an input and a target."""
 
     data: str = Field(
-        description="A folder with train, dev, test (.jsonl, .csv, .tsv, .parquet), or one file with a `split` column."
+        description="A folder with train, dev, test (.jsonl, .json, .csv, .tsv, .parquet), one file with a `split` "
+        "column, or hf://OWNER/NAME[:CONFIG][@REVISION][#SPLIT] of the Hugging Face hub."
     )
     input: str = Field(
         description='Template of the input, such as "Title: {{ title }}"; a list column renders one item a line.'
@@ -146,6 +147,11 @@ class TaskSpec(Spec):
         default=(), description="Further columns that scorers see and arms do not, such as the name of a database."
     )
     columns: dict[str, str] = Field(default={}, description="New column names for old ones: `new: old`.")
+    divide: bool = Field(
+        default=False,
+        description="Rows without a split are divided: 60 % train, 15 % dev, 25 % test, by a hash of their cluster or "
+        "input. With `limit` for all three, reading stops once they are full.",
+    )
     documents: str | None = Field(
         default=None, description="A file with id, title and text, for checks of leakage into what RAG retrieves."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -15,6 +16,15 @@ ALIASES: dict[str, SplitName] = {
     "train": "train", "training": "train", "dev": "dev", "valid": "dev", "validation": "dev", "val": "dev",
     "test": "test",
 }  # fmt: skip
+
+
+def share(text: str) -> SplitName:
+    """The split of a row without one: 60 % train, 15 % dev, 25 % test, by the hash of a text that it is known by.
+
+    Equal texts stay together, and new rows move no old ones.
+    """
+    part = int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:4]) / 2**32
+    return "train" if part < 0.6 else "dev" if part < 0.75 else "test"
 
 
 class DataFile(NamedTuple):
@@ -52,7 +62,7 @@ def files(data: Path) -> list[DataFile]:
     if "test" not in found:
         names = [p.name for p in sorted(data.iterdir())][:8]
         problems.append(Problem("the folder has no test split", shown(data), got=", ".join(names) or "an empty folder",
-                                valid="train.jsonl, dev.jsonl, test.jsonl (or .csv, .tsv, .parquet)",
+                                valid="train.jsonl, dev.jsonl, test.jsonl (or .json, .csv, .tsv, .parquet)",
                                 fix="add test.jsonl, or name one file with a `split` column"))  # fmt: skip
     if problems:
         raise DataError(problems)

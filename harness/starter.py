@@ -5,123 +5,75 @@ Guesses are said in the file, next to what they led to, so that a wrong one is s
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import json
 import os
-import re
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
 
-from harness import rows, splits
+from harness import columns, hub, hygiene, rows, specfile, splits, taskset
+from harness.columns import Format, Guess, Survey
 from harness.errors import DataError, Problem, capped
-from harness.paths import shown
+from harness.paths import project_of, shown
 
-LOOK = 2000
-MAX_LABELS = 30
-TARGETS = (
-    "target", "label", "labels", "answer", "answers", "output", "completion", "expected", "ideal", "response",
-    "category", "class", "intent", "sentiment", "sql", "summary", "gold",
-)  # fmt: skip
-IDS = ("id", "_id", "uuid", "key", "nr", "row_id", "example_id")
-ASIDE = ("split", "cluster", "tags", "group", "source", "created_at", "date")
-
-Format = Literal["list", "label", "json", "sql", "text"]
+ENOUGH = 30  # rows: fewer leave too few to train on, choose on and test on
+TUNABLE = 10  # train rows: the fewest that are tuned on
+LIMIT = {"train": 600, "dev": 100, "test": 300}
 METRICS: dict[Format, str] = {
     "list": "  accuracy: {scorer: set_f1, primary: true}    # items in common, 0 to 1\n  exact: {scorer: exact_set}\n",
     "label": "  accuracy: {scorer: exact, primary: true}\n",
     "json": "  accuracy: {scorer: json_match, primary: true}\n",
-    "sql": "  accuracy: {scorer: exact, primary: true}\n",
+    "sql": "  accuracy: {scorer: exact, primary: true}    # with databases to run on: sql_execution\n",
     "text": "  accuracy: {scorer: exact, primary: true}    # is there a better one? See the scorers in the README\n"
     "  relevance: {scorer: semantic_similarity}    # closeness to the target\n",
 }
 
 
-class Guess(NamedTuple):
-    """What the columns of a data file were taken for, and why."""
-
-    target: str
-    why: str
-    format: Format
-    labels: tuple[str, ...]
-    inputs: tuple[str, ...]
-    id: str | None
-    split: bool
-
-
-def draft(
-    data: Path, folder: Path | None = None, question: str = "Does a fine-tune beat prompting at this task?"
-) -> str:
-    """The text of a commented benchmark file.
+def draft(data: str, folder: Path, question: str = "Does a fine-tune beat prompting at this task?") -> str:
+    """The text of a commented benchmark file that `harness check` accepts as it is, if the rows are sound.
 
     Args:
-        data: a data file, or a folder with train, dev and test files.
-        folder: where the YAML will lie; paths in it start there. Default: beside the data.
+        data: a data file, a folder with train, dev and test files, or a `hf://` address.
+        folder: where the YAML will lie; paths in it start there.
         question: the question to put on top.
 
     Raises:
-        DataError: the data cannot be read, or has fewer than two columns that could be input and target.
+        DataError: the data cannot be read, has fewer than two columns that could be input and target, or too few rows.
     """
-    seen, files = _look(data)
-    guess = look(seen, data)
-    renamed = {c: _word(c) for c in (*guess.inputs, guess.target) if not c.isidentifier()}
-    name = {c: renamed.get(c, c) for c in (*guess.inputs, guess.target)}
-    template = "\n".join(
-        f"{{{{ {name[c]} }}}}" if len(guess.inputs) == 1 else f"{c.capitalize()}: {{{{ {name[c]} }}}}"
-        for c in guess.inputs
-    )
-    where = os.path.relpath(data.resolve(), (folder or data.parent).resolve())
-    task = [
-        f"  data: {_text(where)}",
-        f"  input: {_text(template)}",
-        f"  target: {_text(f'{{{{ {name[guess.target]} }}}}')}",
-    ]
-    task[2] += f"    # {guess.why}"
-    labels = f", labels: {json.dumps(list(guess.labels), ensure_ascii=False)}" if guess.labels else ""
-    task.append(f"  answer: {{format: {guess.format}{labels}}}    # list, label, text, json or sql")
-    if renamed:
-        task.append(
-            f"  columns: {json.dumps({n: o for o, n in renamed.items()}, ensure_ascii=False)}    # new name: old name"
-        )
-    if guess.id and guess.id != "id":
-        task.append(f"  id: {_text(guess.id)}")
-    if not guess.split and files[0].split is None:
-        task.append("  # The file has no column `split` (train, dev, test), which every run needs: add it, or let")
-        task.append("  # `harness init DATA --split` write train.jsonl, dev.jsonl and test.jsonl.")
-    text = _TEMPLATE.format(
+    here, project = Path.cwd(), project_of(folder.resolve())
+    path = hub.locate(data, here, project, allow_outside=True)
+    files = splits.files(path)
+    survey = Survey()
+    survey.read(files)
+    guess = columns.look(survey, path, files)
+    divide = not guess.splits
+    if divide and guess.rows < ENOUGH:
+        what = f"{guess.rows} rows are too few to divide into train, dev and test"
+        raise DataError(Problem(what, shown(path), valid=f"at least {ENOUGH}", fix="add rows, or splits of your own"))
+    where = _written(data, path, folder)
+    return _TEMPLATE.format(
         question=_text(question),
-        task="\n".join(task),
+        task="\n".join(_task(guess, where, divide=divide)),
         system=_text(_PROMPTS[guess.format]),
         metrics=METRICS[guess.format].rstrip(),
-        rag=_rag(data, where),
-        classifier=_CLASSIFIER if guess.format == "label" else "",
+        rag=_rag(path, where),
+        run=_RUN,
+        **_arms(guess, train=guess.rows if divide else guess.train),
     )
-    return text
 
 
-def look(seen: Sequence[dict[str, Any]], data: Path) -> Guess:
-    """What the columns of some rows are.
+def settle(file: Path, *, allow_outside: bool = False) -> None:
+    """Let rows that differ by a few letters through, in a file that `draft` made, and say so: a check stops at them.
 
     Raises:
-        DataError: there are not two columns to choose from.
+        HarnessError: what a check would say of the file or its rows.
     """
-    columns = list(dict.fromkeys(c for r in seen for c in r))
-    values = {c: [r[c] for r in seen if r.get(c) is not None] for c in columns}
-    id = next((c for c in IDS if c in columns), None)
-    if id is not None and len({str(v) for v in values[id]}) < len(values[id]):
-        id = None
-    free = [c for c in columns if c != id and c.lower() not in ASIDE and any(rows.text(v).strip() for v in values[c])]
-    if len(free) < 2:
-        raise DataError(
-            Problem(
-                "an input and a target column are needed", shown(data), got=", ".join(columns) or "no columns",
-                fix="add a column with the right answers",
-            )
-        )  # fmt: skip
-    target, why = _target(free, values)
-    format, labels = _format(values[target])
-    return Guess(target, why, format, labels, tuple(c for c in free if c != target), id, "split" in columns)
+    located = specfile.read(file, allow_outside=allow_outside)
+    tasks = taskset.load(located.benchmark.task, located.folder, located.project, allow_outside=allow_outside)
+    errors = [f for f in hygiene.find_leaks(tasks) if f.severity == "error"]
+    if errors:
+        said = f"{len(errors)} test rows are nearly the same as another row; better to keep one of each"
+        text = file.read_text(encoding="utf-8")
+        line = f"run: {{max_usd: 5, allow_near_duplicates: true}}    # {said}"
+        file.write_text(text.replace(_RUN, line), encoding="utf-8")
 
 
 def divide(data: Path, folder: Path) -> list[Path]:
@@ -140,11 +92,8 @@ def divide(data: Path, folder: Path) -> list[Path]:
         if isinstance(row, Problem):
             there.append(row)
             continue
-        content = {k: v for k, v in row.data.items() if k not in IDS}
-        share = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).digest()[0] / 256
-        split: splits.SplitName = "test"
-        if share < 0.75:
-            split = "train" if share < 0.6 else "dev"
+        content = {k: v for k, v in row.data.items() if k not in columns.IDS}
+        split = splits.share(json.dumps(content, sort_keys=True, default=str))
         lines[split].append(json.dumps(row.data, ensure_ascii=False, default=str) + "\n")
     if there:
         raise DataError(capped(there))
@@ -158,63 +107,70 @@ def divide(data: Path, folder: Path) -> list[Path]:
     return made
 
 
-def _look(data: Path) -> tuple[list[dict[str, Any]], list[splits.DataFile]]:
-    files = splits.files(data)
-    problems: list[Problem] = []
-    seen: list[dict[str, Any]] = []
-    for file in files:
-        for row in itertools.islice(rows.read(file.path), LOOK):
-            if isinstance(row, Problem):
-                problems.append(row)
-            else:
-                seen.append(row.data)
-    if problems:
-        raise DataError(capped(problems))
-    return seen, files
+def outside(data: str, folder: Path) -> bool:
+    """Whether the data lies outside the project of the benchmark's folder, so that commands must be told to read it."""
+    if data.startswith(hub.PREFIX):
+        return False
+    return not Path(data).resolve().is_relative_to(project_of(folder.resolve()))
 
 
-def _target(free: Sequence[str], values: dict[str, list[Any]]) -> tuple[str, str]:
-    by_name = {c.lower(): c for c in free}
-    for name in TARGETS:
-        if name in by_name:
-            return by_name[name], f"taken for the target by its name; the columns: {', '.join(free)}"
-    lists = [c for c in free if values[c] and all(isinstance(v, list) for v in values[c])]
-    if lists:
-        return lists[-1], "taken for the target because it holds lists; is that so?"
-    labels = [c for c in free if labels_of(values[c])]
-    if labels:
-        return labels[-1], "taken for the target because few short values come again and again; is that so?"
-    return free[-1], "taken for the target because it is the last column; is that so?"
+def _written(data: str, path: Path, folder: Path) -> str:
+    """The data as the YAML names it."""
+    if not data.startswith(hub.PREFIX):
+        return os.path.relpath(path.resolve(), folder.resolve())
+    wanted = hub.parse(data)
+    if wanted is None or not wanted.folder:
+        return data
+    home = os.path.relpath(Path(wanted.name).resolve(), folder.resolve())
+    return data.replace(wanted.name, home if home.startswith(".") else f"./{home}", 1)
 
 
-def labels_of(values: Sequence[Any]) -> tuple[str, ...]:
-    """The distinct values of a column of labels, or nothing: few, short, each used twice on average."""
-    if any(isinstance(v, list | dict) for v in values):
-        return ()
-    found = sorted({rows.text(v).strip() for v in values})
-    short = all(0 < len(v) <= 40 and "\n" not in v for v in found)
-    return tuple(found) if short and 1 < len(found) <= min(MAX_LABELS, len(values) / 2) else ()
+def _task(guess: Guess, where: str, *, divide: bool) -> list[str]:
+    """The lines of `task`."""
+    lines = [
+        f"  data: {_text(where)}    # {guess.rows:,} rows",
+        f"  input: {_text(_input(guess))}",
+        f"  target: {_text(f'{{{{ {guess.names[guess.target]} }}}}')}    # {guess.why}",
+    ]
+    labels = f", labels: {json.dumps(list(guess.labels), ensure_ascii=False)}" if guess.labels else ""
+    lines.append(f"  answer: {{format: {guess.format}{labels}}}    # list, label, text, json or sql")
+    if guess.renamed:
+        lines.append(f"  columns: {json.dumps(guess.renamed, ensure_ascii=False)}    # new name: old name")
+    if guess.id is not None and guess.id != "id":
+        lines.append(f"  id: {_text(guess.id)}")
+    if not guess.cluster:
+        lines.append("  cluster: null    # the column that says which rows come from one source, if there is one")
+    if divide:
+        lines.append(
+            "  divide: true    # 60 % train, 15 % dev, 25 % test; `harness init DATA --split` writes them down"
+        )
+    if guess.rows > 2 * sum(LIMIT.values()):
+        limit = ", ".join(f"{split}: {n}" for split, n in LIMIT.items())
+        lines.append(f"  limit: {{{limit}}}    # of {guess.rows:,}: as many as you can afford to run")
+    return lines
 
 
-def _format(values: Sequence[Any]) -> tuple[Format, tuple[str, ...]]:
-    if values and all(isinstance(v, list) for v in values):
-        return "list", ()
-    if values and all(isinstance(v, dict) for v in values):
-        return "json", ()
-    if labels := labels_of(values):
-        return "label", labels
-    texts = [rows.text(v).strip() for v in values]
-    if all(t.startswith("{") and t.endswith("}") for t in texts):
-        return "json", ()
-    if all(re.match(r"(?i)(select|with)\s", t) for t in texts):
-        return "sql", ()
-    return "text", ()
+def _input(guess: Guess) -> str:
+    """The input template; a column that some rows lack stands in it where it is there."""
+    if len(guess.inputs) == 1:
+        return f"{{{{ {guess.names[guess.inputs[0]]} }}}}"
+    text = ""
+    for column in guess.inputs:
+        name, line = guess.names[column], f"{column.capitalize()}: {{{{ {guess.names[column]} }}}}\n"
+        text += f"{{% if {name} is defined %}}{line}{{% endif %}}" if column in guess.optional else line
+    return text.rstrip("\n")
 
 
-def _word(column: str) -> str:
-    """A name that a template can hold."""
-    word = re.sub(r"\W+", "_", column).strip("_").lower()
-    return word if word.isidentifier() else f"column_{word}"
+def _arms(guess: Guess, *, train: int) -> dict[str, str]:
+    """The parts of the file that are there only where train rows are."""
+    off = "" if train else "# "
+    classifier = f"  {off}{_CLASSIFIER}\n" if guess.format == "label" else ""
+    tunes = train >= TUNABLE
+    return {
+        "shots": off, "tunes": "" if tunes else "# ", "few": "" if tunes else f"    # takes {TUNABLE} train rows",
+        "classifier": classifier, "candidate": "candidate: fine_tuned\n" if tunes else "",
+        "gates": _GATES if tunes else "",
+    }  # fmt: skip
 
 
 def _text(value: str) -> str:
@@ -225,8 +181,10 @@ def _text(value: str) -> str:
 def _rag(data: Path, where: str) -> str:
     beside = data / "documents.jsonl" if data.is_dir() else data.parent / "documents.jsonl"
     path = f"{where}/documents.jsonl" if data.is_dir() else os.path.join(os.path.dirname(where), "documents.jsonl")
+    there = beside.is_file() and not where.startswith(hub.PREFIX)
+    path = path if there else "documents.jsonl"
     line = f"rag: {{technique: rag, extends: few_shot, documents: {_text(path)}, top_k: [4, 8]}}"
-    return f"  {line}" if beside.is_file() else f"  # {line}    # documents: id, title, text"
+    return f"  {line}" if there else f"  # {line}    # documents: id, title, text"
 
 
 _PROMPTS: dict[Format, str] = {
@@ -237,7 +195,9 @@ _PROMPTS: dict[Format, str] = {
     "text": "Answer briefly and exactly.",
 }
 
-_CLASSIFIER = "  classifier: {technique: classifier, C: [1, 10]}    # no language model: the other floor\n"
+_RUN = "run: {max_usd: 5}"
+_CLASSIFIER = "classifier: {technique: classifier, C: [1, 10]}    # no language model: the other floor"
+_GATES = "gates:\n  worth_it: {arm: fine_tuned, beats: baseline, on: accuracy, by: 0.02}\n"
 
 _TEMPLATE = """\
 # yaml-language-server: $schema=benchmark.schema.json
@@ -249,18 +209,15 @@ task:
 {task}
 arms:
   prompt: {{technique: prompt, system: [{system}, "Answer as the examples of this task would be answered."]}}
-  few_shot: {{technique: few_shot, extends: prompt, k: [3, 6], select: [random, nearest]}}    # a list is tried on dev
+  {shots}few_shot: {{technique: few_shot, extends: prompt, k: [3, 6], select: [random, nearest]}}    # tried on dev
 {rag}
 {classifier}  # rule: {{technique: rule, call: rule.py:answer}}    # a function without a model: the floor to beat
-  fine_tuned: {{technique: fine_tune, extends: prompt, tuner: trl, epochs: 3, lora: {{r: 16}}}}
-candidate: fine_tuned
-baseline: auto    # the best arm without fine-tuning, chosen on dev
+  {tunes}fine_tuned: {{technique: fine_tune, extends: prompt, tuner: trl, epochs: 3, lora: {{r: 16}}}}{few}
+{candidate}baseline: auto    # the best arm without fine-tuning, chosen on dev
 metrics:
 {metrics}
 use_case: {{improve: "what should get better?"}}
 verdict: {{min_effect: 0.02}}    # a gain under 2 points would not be worth it
 economics: {{requests_per_month: 10000, horizon_months: 12}}    # add labelling_usd_per_row, effort_hours, usd_per_hour
-run: {{max_usd: 5}}
-gates:
-  worth_it: {{arm: fine_tuned, beats: baseline, on: accuracy, by: 0.02}}
-"""
+{run}
+{gates}"""

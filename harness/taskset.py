@@ -12,17 +12,18 @@ import unicodedata
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
-from harness import rows, template
+from harness import hub, rows, template
 from harness.errors import DataError, Problem, capped, near
 from harness.lines import Lines
 from harness.models.base import Struct
-from harness.paths import locate, shown
+from harness.paths import shown
 from harness.rows import text
-from harness.splits import ALIASES, SPLITS, DataFile, SplitName, files
+from harness.splits import ALIASES, SPLITS, DataFile, SplitName, files, share
+from harness.task import Task
 from harness.template import render
 
 MAX_ID = 200
@@ -76,74 +77,6 @@ def digest(value: Any) -> str:
     return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]
 
 
-class Answer(Protocol):
-    """The part of the answer format that rows are held to."""
-
-    @property
-    def labels(self) -> Sequence[str]:
-        """The valid targets of a label task; empty for every other task."""
-        ...
-
-
-class Task(Protocol):
-    """Where the rows are and how one becomes an input and a target (`spec.TaskSpec` fits)."""
-
-    @property
-    def data(self) -> str:
-        """Folder or file, as written."""
-        ...
-
-    @property
-    def answer(self) -> Answer:
-        """The answer format."""
-        ...
-
-    @property
-    def input(self) -> str:
-        """Template of the input."""
-        ...
-
-    @property
-    def target(self) -> str:
-        """Template of the target."""
-        ...
-
-    @property
-    def id(self) -> str:
-        """The column of the ids."""
-        ...
-
-    @property
-    def cluster(self) -> str | None:
-        """The column of the clusters."""
-        ...
-
-    @property
-    def relevant(self) -> str | None:
-        """The column of the relevant documents' ids."""
-        ...
-
-    @property
-    def key(self) -> str | None:
-        """Template of the text by which two rows are the same; None: the input."""
-        ...
-
-    @property
-    def keep(self) -> Sequence[str]:
-        """Columns that scorers see and arms do not."""
-        ...
-
-    @property
-    def columns(self) -> Mapping[str, str]:
-        """New column names and the old ones."""
-        ...
-
-    @property
-    def limit(self) -> Mapping[SplitName, int]:
-        """At most so many rows of a split."""
-        ...
-
-
 def load(
     task: Task, folder: Path, project: Path, *, allow_outside: bool = False, need: Sequence[SplitName] = ("test",)
 ) -> TaskSet:
@@ -159,7 +92,7 @@ def load(
         SpecError: the path leaves the project.
         DataError: every mistake, with its line; 20 are shown, the rest is counted.
     """
-    data = locate(task.data, folder, project, allow_outside=allow_outside)
+    data = hub.locate(task.data, folder, project, allow_outside=allow_outside)
     reader = _Reader(task, task.answer.labels)
     for file in files(data):
         reader.file(file)
@@ -200,38 +133,6 @@ def targets(task: Task, file: Path) -> dict[str, str | tuple[str, ...]]:
     if reader.problems:
         raise DataError(capped(reader.problems))
     return found
-
-
-def documents(file: Path) -> tuple[Document, ...]:
-    """The documents of a file with the columns id, title (may be missing) and text.
-
-    Raises:
-        DataError: every mistake, with its line.
-    """
-    made: list[Document] = []
-    problems: list[Problem] = []
-    seen: dict[str, int] = {}
-    for row in rows.read(file):
-        if isinstance(row, Problem):
-            problems.append(row)
-            continue
-        where = f"{shown(file)}:{row.line}"
-        for column in ("id", "text"):
-            if not text(row.data.get(column)).strip():
-                hint = "" if column in row.data else near(column, row.data) or f"add a column `{column}`"
-                state = "is empty" if column in row.data else "is missing"
-                problems.append(Problem(f"`{column}` {state}", where, path=column, valid="id, title, text", fix=hint))
-        id = text(row.data.get("id")).strip()
-        if id and id in seen:
-            what = f"the id {id!r} stands twice (first on line {seen[id]})"
-            problems.append(Problem(what, where, path="id", fix="give each document its own id"))
-        seen.setdefault(id, row.line)
-        made.append(Document(id=id, title=text(row.data.get("title")), text=text(row.data.get("text"))))
-    if not made and not problems:
-        problems.append(Problem("no documents in it", shown(file), fix="write one object a line: id, title, text"))
-    if problems:
-        raise DataError(capped(problems))
-    return tuple(made)
 
 
 def key(text: str) -> str:
@@ -283,14 +184,23 @@ class _Reader:
             split = file.split or self._which(data, where)
             if split is not None:
                 self._example(data, split, where, place)
+            if self._full():
+                return
+
+    def _full(self) -> bool:
+        """Whether a divided file has given every split what it may have: the rest needs no reading."""
+        limit = self._task.limit
+        return self._task.divide and all(s in limit and len(self.split[s]) >= limit[s] for s in SPLITS)
 
     def _where(self, place: int) -> str:
         file, line = _unpacked(place)
         return f"{self._files[file]}:{line}"
 
     def _which(self, data: Mapping[str, Any], where: str) -> SplitName | None:
-        fix = "add a column `split` with train, dev or test, or put train.jsonl, dev.jsonl and test.jsonl in a folder"
+        fix = "write `divide: true` in the task, add a column `split`, or put train, dev and test files in a folder"
         if "split" not in data:
+            if self._task.divide:
+                return share(self._known_by(data))
             self.problems.append(Problem("the row has no `split`", where, "split", fix=near("split", data) or fix))
             return None
         value = text(data["split"]).strip()
@@ -298,6 +208,16 @@ class _Reader:
             self.problems.append(Problem("no such split", where, "split", repr(value)[:60], ", ".join(SPLITS),
                                          near(value, ALIASES)))  # fmt: skip
         return ALIASES.get(value.lower())
+
+    def _known_by(self, data: Mapping[str, Any]) -> str:
+        """What rows that must stay in one split have in common: the cluster, else the text by which rows are equal."""
+        cluster = text(data.get(self._task.cluster)).strip() if self._task.cluster else ""
+        written = self._task.key or self._task.input
+        given = {c: text(data[c]) for c in template.columns(written) if data.get(c) is not None}
+        try:
+            return cluster or key(render(written, given))
+        except DataError:
+            return ""  # the row is no good, which is said where it is read
 
     def _example(self, data: Mapping[str, Any], split: SplitName, where: str, place: int) -> None:
         problems = self.problems
@@ -417,5 +337,5 @@ def _items(value: Any) -> tuple[str, ...]:
     return tuple(t for item in items if (t := text(item).strip()))
 
 
-__all__ = ["ALIASES", "SPLITS", "Document", "Example", "SplitName", "Task", "TaskSet", "digest", "documents", "key",
+__all__ = ["ALIASES", "SPLITS", "Document", "Example", "SplitName", "TaskSet", "digest", "key",
            "load", "render"]  # fmt: skip

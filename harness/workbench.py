@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness import paths, taskset, template
+from harness import documents, paths, taskset, template
 from harness.answer import Answer
 from harness.cache import Cache
 from harness.errors import ModelError, Problem
@@ -91,7 +91,7 @@ class Workbench:
 
     def documents(self, path: str) -> tuple[Document, ...]:
         """The documents of a file."""
-        return taskset.documents(self.locate(path))
+        return documents.read(self.locate(path))
 
     async def embedder(self) -> Embedder:
         """The embedder of the run."""

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import rows, taskset, template
+from harness import documents, rows, taskset, template
 from harness.errors import DataError, Problem, SpecError
 from harness.spec import AnswerSpec, TaskSpec
 from harness.taskset import TaskSet
@@ -100,7 +100,7 @@ def test_one_file_needs_splits(tmp_path: Path) -> None:
     write(tmp_path / "data.jsonl", row("a", "fig"), row("b", "kale", split="tets"), row("c", "leek", splt="test"))
     first, second, third = problems(tmp_path, data="data.jsonl")
     assert "no `split`" in first.what
-    assert "train.jsonl" in first.fix
+    assert "divide: true" in first.fix
     assert (second.what, second.got, second.fix) == ("no such split", "'tets'", "did you mean `test`?")
     assert third.fix == "did you mean `splt`?"
 
@@ -242,7 +242,7 @@ def test_parquet(tmp_path: Path) -> None:
         ("x.jsonl", '{"id": 1}'.encode("utf-16"), "UTF-16"),
         ("x.jsonl", b'{"a":' * 100_000, "not valid JSON"),
         ("x.jsonl", b'{"a": ' + b"9" * 5000 + b"}", "not valid JSON"),
-        ("x.json", b"[]", "no data format"),
+        ("x.txt", b"[]", "no data format"),
         ("x.jsonl", b"", "empty"),
     ],
 )
@@ -285,10 +285,10 @@ def test_any_json_row_comes_back(
 
 def test_documents(tmp_path: Path) -> None:
     file = write(tmp_path / "d.jsonl", {"id": 1, "title": "t", "text": "x"}, {"id": 2, "text": "y"})
-    assert [(d.id, d.title, d.text) for d in taskset.documents(file)] == [("1", "t", "x"), ("2", "", "y")]
+    assert [(d.id, d.title, d.text) for d in documents.read(file)] == [("1", "t", "x"), ("2", "", "y")]
     write(file, {"id": 1, "text": "x"}, {"id": 1, "txt": "y"}, {"id": "", "text": " "}, "{")
     with pytest.raises(DataError) as caught:
-        taskset.documents(file)
+        documents.read(file)
     said = str(caught.value)
     for words in (
         "did you mean `txt`?",
