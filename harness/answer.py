@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.models.base import whole
+
 Format = Literal["list", "text", "label", "json", "sql"]
 _FENCE = re.compile(r"^```[a-zA-Z]*\n(.*?)\n?```$", re.S)
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
@@ -147,7 +149,7 @@ def _items(text: str) -> tuple[str, ...]:
             raise Unreadable(f"not a JSON list: {error}") from None
         if not all(isinstance(v, str | int | float) for v in value):
             raise Unreadable("a JSON list whose items are not all texts")
-        return tuple(str(v).strip() for v in value)
+        return tuple(whole(str(v)).strip() for v in value)
     if text.startswith("{"):
         raise Unreadable("a JSON object where a list was asked for")
     lines = [_BULLET.sub("", line).strip().rstrip(",") for line in text.splitlines() if line.strip()]

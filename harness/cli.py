@@ -136,11 +136,23 @@ def report(
 
 
 @app.command()
-def compare(before: Run, after: Run, json: Json = False) -> None:
-    """What changed between two runs of the same task set, arm by arm."""
-    from harness import console, reading
+def compare(
+    before: Run,
+    after: Run,
+    open: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    json: Json = False,
+) -> None:
+    """What changed between two runs of the same task set, arm by arm; writes a page beside the second run's."""
+    from harness import changes, console, reading
+    from harness.finished import FinishedRun
+    from harness.report.changes import write
 
-    console.print_changes(reading.changes(reading.find(before), reading.find(after)), json=json)
+    one, two = (FinishedRun.read(reading.find(run)) for run in (before, after))
+    found = changes.between(one, two)
+    page = two.directory.file(write(one, two, found))
+    console.print_changes(found, page, json=json)
+    if open:
+        typer.launch(str(page))
 
 
 @app.command()
@@ -208,13 +220,23 @@ def init(
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON schema of benchmark files, for editors."""
+def schema(
+    of: Annotated[str, typer.Argument(help="benchmark: the files. verdict: verdict.json of a run.")] = "benchmark",
+) -> None:
+    """Print the JSON schema of benchmark files, for editors, or of a run's verdict, for programs."""
     import json
 
     from harness import specfile
 
-    typer.echo(json.dumps(specfile.schema(), indent=2))
+    if of not in ("benchmark", "verdict"):
+        raise typer.BadParameter(f"got {of!r}, valid: benchmark, verdict", param_hint="OF")
+    if of == "benchmark":
+        found = specfile.schema()
+    else:
+        from harness import verdict
+
+        found = verdict.schema()
+    typer.echo(json.dumps(found, indent=2))
 
 
 @app.command()

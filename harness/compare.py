@@ -6,12 +6,13 @@ failed trial is in its arm's mean as the worst value; a missing one drops the pa
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -46,7 +47,11 @@ class Cell(Struct, frozen=True):
 
 
 class Effort(Struct, frozen=True):
-    """What an arm's answers took: means over examples, all attempts counted. `usd` is None when a price is unknown."""
+    """What an arm's answers took: means over the answers that came, all attempts counted.
+
+    `n` counts the trials, missing ones too, `attempts` their calls, `handed_on` those that a cascade's second arm
+    answered; `usd` is None when a price is unknown.
+    """
 
     arm: str
     n: int
@@ -59,6 +64,8 @@ class Effort(Struct, frozen=True):
     usd: float | None
     failures: dict[str, int]
     estimated_usage: bool = False
+    attempts: int = 0
+    handed_on: int = 0
 
 
 class Comparison(Struct, frozen=True):
@@ -155,117 +162,145 @@ def board(
     if len(row) != len(ids):
         raise DataError(Problem("two test examples have the same id", fix="give every row its own id"))
     n = len(ids)
-    sums = {(a, m): np.zeros(n) for a in arms for m in metrics}
-    counts = {(a, m): np.zeros(n, dtype=np.int64) for a in arms for m in metrics}
-    whole = dict.fromkeys(metrics, True)
-    failed = {a: np.zeros(n, dtype=bool) for a in arms}
     tally = {a: _Tally(n) for a in arms}
-    seen = _Once(n)
     for trial in trials:
-        if trial.arm not in tally:
+        found = tally.get(trial.arm)
+        if found is None:
             continue
         i = row.get(trial.example)
-        if i is None or not seen.first(i, trial.arm, trial.repeat):
+        if i is None or not found.seen.first(i, trial.repeat):
             what = "a trial of no test example" if i is None else "twice the same trial"
             raise DataError(Problem(f"{what}: {trial.arm}/{trial.example}", fix="move the run away and run again"))
-        outcome = trial.outcome
-        failed[trial.arm][i] |= isinstance(outcome, Failure)
-        tally[trial.arm].add(i, outcome, price)
-    marked = _Once(n)
+        found.add(i, trial.outcome, price)
+    marks = {(a, m): _Marks(n) for a in arms for m in metrics}
     for score in scores:
-        if score.value is None or score.arm not in failed or score.metric not in metrics:
+        value, column = score.value, marks.get((score.arm, score.metric))
+        if value is None or column is None:
             continue
         i = row.get(score.example)
-        if i is None or not 0.0 <= score.value <= 1.0 or not marked.first(i, score.arm, score.metric, score.repeat):
+        if i is None or not 0.0 <= value <= 1.0 or not column.seen.first(i, score.repeat):
             raise DataError(
                 Problem(
                     f"score {score.metric} of {score.arm}/{score.example} cannot be used",
-                    got=repr(score.value),
+                    got=repr(value),
                     valid="one score in [0, 1] for each trial of a test example",
                 )
             )
-        sums[score.arm, score.metric][i] += score.value
-        counts[score.arm, score.metric][i] += 1
-        if score.value not in (0.0, 1.0) or score.repeat:
-            whole[score.metric] = False
-    with np.errstate(invalid="ignore"):
-        values = {key: np.where(counts[key] > 0, sums[key] / np.maximum(counts[key], 1), np.nan) for key in sums}
+        column.sums[i] += value
+        column.counts[i] += 1
+        if score.repeat or value not in (0.0, 1.0):
+            column.whole = False
     return Board(
         ids=tuple(ids),
         clusters=tuple(clusters) if any(c is not None for c in clusters) else None,
         arms=tuple(arms),
         metrics=dict(metrics),
-        values=values,
-        failed=failed,
-        usd={a: t.usd / np.where(t.calls, t.calls, np.nan) for a, t in tally.items()},
+        values={key: _means(column.sums, column.counts) for key, column in marks.items()},
+        failed={a: np.frombuffer(t.failed, dtype=np.bool_) for a, t in tally.items()},
+        usd={a: _means(t.usd, t.calls) for a, t in tally.items()},
         efforts={a: t.effort(a) for a, t in tally.items()},
-        binary=whole,
-        seconds={a: t.latency / np.where(t.calls, t.calls, np.nan) for a, t in tally.items()},
+        binary={m: all(marks[a, m].whole for a in arms) for m in metrics},
+        seconds={a: _means(t.latency, t.calls) for a, t in tally.items()},
         dearest={a: t.dearest.usd(limits, price) for a, t in tally.items()},
     )
 
 
+def _zeros(n: int, kind: str) -> array[Any]:
+    """Numbers to add to one at a time, which an array of numpy does slowly."""
+    return array(kind, bytes(8 * n))
+
+
+def _means(sums: array[float], counts: array[int]) -> NDArray[np.float64]:
+    """Sums over counts, NaN where nothing was counted."""
+    seen = np.frombuffer(counts, dtype=np.int64)
+    return np.frombuffer(sums, dtype=np.float64) / np.where(seen, seen, np.nan)
+
+
 class _Once:
-    """Which examples were seen under a key: a byte each."""
+    """Which examples were seen, repeat by repeat: a byte each."""
 
     def __init__(self, n: int) -> None:
         self._n = n
-        self._seen: dict[tuple[object, ...], bytearray] = {}
+        self._seen: list[bytearray] = []
 
-    def first(self, i: int, *key: object) -> bool:
+    def first(self, i: int, repeat: int) -> bool:
         """Whether this is the first time."""
-        seen = self._seen.get(key)
-        if seen is None:
-            seen = self._seen[key] = bytearray(self._n)
-        if seen[i]:
+        while len(self._seen) <= repeat:
+            self._seen.append(bytearray(self._n))
+        if self._seen[repeat][i]:
             return False
-        seen[i] = 1
+        self._seen[repeat][i] = 1
         return True
+
+
+class _Marks:
+    """One arm's scores on one metric; `whole`: all are 0 or 1 from one repeat."""
+
+    def __init__(self, n: int) -> None:
+        self.sums = _zeros(n, "d")
+        self.counts = _zeros(n, "q")
+        self.seen = _Once(n)
+        self.whole = True
 
 
 class _Tally:
     """Adds up what an arm's trials took."""
 
     def __init__(self, n: int) -> None:
-        self.usd = np.zeros(n)
-        self.latency = np.zeros(n)
-        self.calls = np.zeros(n, dtype=np.int64)
-        self.usage = Usage()
+        self.seen = _Once(n)
+        self.usd = _zeros(n, "d")
+        self.latency = _zeros(n, "d")
+        self.calls = _zeros(n, "q")
+        self.failed = bytearray(n)
         self.seconds = array("d")
+        self.input = self.cached = self.output = 0
+        self.estimated = False
+        self.attempts = self.handed_on = 0
         self.compute = 0.0
         self.failures: Counter[str] = Counter()
         self.dearest = Dearest()
 
     def add(self, i: int, outcome: Completion | Failure | Missing, price: Price) -> None:
+        usage = outcome.usage
         self.calls[i] += 1
         self.dearest.add(outcome)
         for part in billed(outcome):
             usd = price(part.model, part.usage, part.compute_seconds)
-            self.usd[i] += np.nan if usd is None else usd
+            self.usd[i] += math.nan if usd is None else usd
             self.compute += part.compute_seconds
-        self.latency[i] += np.nan if isinstance(outcome, Missing) else outcome.seconds
-        self.usage = self.usage + outcome.usage
-        if not isinstance(outcome, Missing):
-            self.seconds.append(outcome.seconds)
+        self.input += usage.input
+        self.cached += usage.cached_input
+        self.output += usage.output
+        self.estimated = self.estimated or usage.estimated
+        self.attempts += outcome.attempts
+        self.handed_on += bool(outcome.others)
+        if isinstance(outcome, Missing):
+            self.latency[i] = math.nan
+            return
+        self.latency[i] += outcome.seconds
+        self.seconds.append(outcome.seconds)
         if isinstance(outcome, Failure):
+            self.failed[i] = 1
             self.failures[outcome.type] += 1
 
     def effort(self, arm: str) -> Effort:
-        n = max(int(self.calls.sum()), 1)
-        usd = float(self.usd.sum()) / n
+        n = max(len(self.seconds), 1)  # an outage is no answer for nothing: what it took is shared by those that came
+        usd = math.fsum(self.usd) / n
         p50, p95 = np.percentile(self.seconds, [50, 95]) if self.seconds else (0.0, 0.0)
         return Effort(
             arm=arm,
-            n=int(self.calls.sum()),
-            input_tokens=self.usage.input / n,
-            cached_tokens=self.usage.cached_input / n,
-            output_tokens=self.usage.output / n,
+            n=sum(self.calls),
+            input_tokens=self.input / n,
+            cached_tokens=self.cached / n,
+            output_tokens=self.output / n,
             seconds_p50=float(p50),
             seconds_p95=float(p95),
             compute_seconds=self.compute / n,
-            usd=None if np.isnan(usd) else usd,
+            usd=None if math.isnan(usd) else usd,
             failures=dict(sorted(self.failures.items())),
-            estimated_usage=self.usage.estimated,
+            estimated_usage=self.estimated,
+            attempts=self.attempts,
+            handed_on=self.handed_on,
         )
 
 

@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING, Any
 from harness.tuners.base import Progress
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
     from rich.text import Text
 
+    from harness.changes import Change
+    from harness.compare import Comparison
     from harness.estimate import RunEstimate
-    from harness.reading import Change, Result
+    from harness.reading import Result
     from harness.report.view import View
 
 STYLES = {"yes": "bold green", "no": "bold red", "inconclusive": "bold magenta", "unasked": "bold"}
@@ -82,8 +86,10 @@ def print_result(result: Result, *, json: bool = False) -> None:
     from harness.paths import shown
     from harness.spec import Benchmark
 
-    raw = result.directory.file("benchmark.json").read_bytes()
-    view = report.view_of(result.directory, Benchmark.model_validate_json(raw), result.verdict, result.manifest)
+    view = result.view
+    if view is None:
+        raw = result.directory.file("benchmark.json").read_bytes()
+        view = report.view_of(result.directory, Benchmark.model_validate_json(raw), result.verdict, result.manifest)
     page = result.directory.file("report.html")
     if json:
         sys.stdout.write(as_json(view, shown(page)) + "\n")
@@ -101,11 +107,13 @@ def print_view(view: View, page: str, console: Console) -> None:
         console.print(Text(answer.worth))
     elif isinstance(view.worth, str) and answer.comparison:
         console.print(Text(f"Not priced: {view.worth}.", style="dim"))
+    console.print()
     console.print(Text(answer.because, style="dim"))
     for line in answer.would_change:
         console.print(Text(f"- {line}", style="dim"))
     console.print()
     console.print(_arms(view, console.width))
+    console.print()
     console.print(Text.assemble(("report  ", "dim"), page), soft_wrap=True)
 
 
@@ -178,7 +186,7 @@ def as_json(view: View, page: str) -> str:
         for a in view.arms
     }
     worth = view.worth if isinstance(view.worth, Worth) else {"answer": "unknown", "sentence": view.worth}
-    body = {"run": view.run, "verdict": view.stored.verdict, "worth": worth, "arms": arms, "report": page}
+    body = {"run": view.run, "verdict": view.verdict, "worth": worth, "arms": arms, "report": page}
     return msgspec.json.encode(body, enc_hook=str).decode("utf-8")
 
 
@@ -200,12 +208,14 @@ def band(estimate: RunEstimate) -> str:
     return f"{time}, ${estimate.usd[0]:.2f} to ${estimate.usd[1]:.2f}"
 
 
-def print_changes(changes: Sequence[Change], *, json: bool = False) -> None:
-    """What changed between two runs, arm by arm and metric by metric."""
+def print_changes(changes: Sequence[Change], page: Path, *, json: bool = False) -> None:
+    """What changed between two runs, arm by arm and metric by metric, and where the page is."""
     import msgspec
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from harness.paths import shown
 
     if json:
         sys.stdout.write(msgspec.json.encode(changes).decode() + "\n")
@@ -217,8 +227,14 @@ def print_changes(changes: Sequence[Change], *, json: bool = False) -> None:
         before, after = ("-" if v is None else f"{v:.3f}" for v in (c.before, c.after))
         d = c.difference
         moved = f"{100 * d.delta:+.1f} [{100 * d.low:+.1f}, {100 * d.high:+.1f}]" if d else "-"
-        table.add_row(Text(c.arm), Text(c.metric), before, after, moved, d.label if d else c.note)
-    Console(highlight=False).print(table)
+        table.add_row(Text(c.arm), Text(c.metric), before, after, moved, _reads(d) if d else c.note)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(Text.assemble(("page  ", "dim"), shown(page)), soft_wrap=True)
+
+
+def _reads(d: Comparison) -> str:
+    return d.label if d.won or d.lost or d.n_missing else "the same"
 
 
 def print_models(*, json: bool = False) -> None:

@@ -362,7 +362,7 @@ class Stages:
         trials = trials_of(self.directory, self.benchmark, self.ids)
         missing, total = trials.missing, trials.total
         self.directory.save("prices.json", self._prices(trials.models))
-        board = board_of(self.directory, self.benchmark)
+        board = board_of(self.directory, self.benchmark, trials)
         looks = test_looks(self.directory)
         decided = decide(self.directory, board, self.benchmark, frozen, looks)
         self.directory.save("verdict.json", decided)
@@ -387,7 +387,7 @@ class Stages:
         if missing > self.benchmark.verdict.max_missing * max(total, 1):
             first = next(t.missing for _, t in trials.walk() if t.missing is not None)
             raise stopped(first, f"{missing} of {total} test answers")
-        report.write(self.directory, self.benchmark, decided, manifest, board)
+        report.write(self.directory, self.benchmark, decided, manifest, board, trials)
         self.directory.save("manifest.json", manifest)
 
 

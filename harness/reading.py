@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from harness import compare, stats, verdict
+from harness import compare, verdict
 from harness.errors import DataError, Problem
 from harness.hygiene import Finding, flagged_test_ids
-from harness.models.base import Struct, Usage
+from harness.models.base import Usage
 from harness.paths import project_of
 from harness.prices import Price, cost
 from harness.records import Frozen, Limits, Manifest, SeedRuns
@@ -24,6 +22,9 @@ from harness.spec import Benchmark, MetricSpec
 from harness.store import RunDirectory
 from harness.taskset import digest
 from harness.trials import Trials
+
+if TYPE_CHECKING:
+    from harness.report.view import View
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Result:
     manifest: Manifest
     verdict: verdict.Verdict
     fresh: bool
+    view: View | None = None  # what its page shows, where that was made already
 
 
 def trials_of(directory: RunDirectory, benchmark: Benchmark, ids: Sequence[str]) -> Trials:
@@ -60,8 +62,8 @@ def decide(
     return verdict.decide(board, frozen, rules, flagged=flagged_test_ids(findings), seeds=seeds, test_looks=test_looks)
 
 
-def board_of(directory: RunDirectory, benchmark: Benchmark) -> compare.Board:
-    """The scores of a stored run as arrays."""
+def board_of(directory: RunDirectory, benchmark: Benchmark, trials: Trials | None = None) -> compare.Board:
+    """The scores of a stored run as arrays. `trials`: its trials, where they were looked through already."""
     examples = [(e.id, e.cluster) for e in directory.examples()]
     ids = tuple(id for id, _ in examples)
     book = directory.load("prices.json", dict[str, Price]) or {}
@@ -77,7 +79,7 @@ def board_of(directory: RunDirectory, benchmark: Benchmark) -> compare.Board:
         [cluster for _, cluster in examples],
         list(benchmark.arms),
         {n: higher_is_better(m) for n, m in benchmark.metrics.items()},
-        (trial for _, trial in trials_of(directory, benchmark, ids).walk()),
+        (trial for _, trial in (trials or trials_of(directory, benchmark, ids)).walk()),
         directory.read_scores(),
         price,
         directory.load("limits.json", Limits),
@@ -160,53 +162,9 @@ def rewrite(directory: RunDirectory) -> Result:
     result, benchmark, frozen = read(directory), benchmark_of(directory), directory.frozen()
     if frozen is None:
         raise DataError(Problem("the run was never frozen", where=str(directory.path), fix="run it again"))
-    board = board_of(directory, benchmark)
+    trials = trials_of(directory, benchmark, tuple(e.id for e in directory.examples()))
+    board = board_of(directory, benchmark, trials)
     decided = decide(directory, board, benchmark, frozen, result.manifest.test_looks)
     directory.save("verdict.json", decided)
-    report.write(directory, benchmark, decided, result.manifest, board)
-    return Result(directory, result.manifest, decided, False)
-
-
-class Change(Struct, frozen=True):
-    """One arm on one metric in two runs of the same test examples; `difference` is None where they cannot be paired."""
-
-    arm: str
-    metric: str
-    before: float | None
-    after: float | None
-    difference: compare.Comparison | None = None
-    note: str = ""
-
-
-def changes(before: RunDirectory, after: RunDirectory) -> list[Change]:
-    """What changed from one run to another: paired by example id, on the examples that both have.
-
-    Raises:
-        DataError: they were not made on the same test examples, or one of them is no finished run.
-    """
-    for directory in (before, after):
-        read(directory)  # a run that is not finished, or of another schema, is refused
-    one, two = board_of(before, benchmark_of(before)), board_of(after, benchmark_of(after))
-    if set(one.ids) != set(two.ids):
-        only = len(set(one.ids) ^ set(two.ids))
-        raise DataError(
-            Problem(
-                f"the two runs were not made on the same test examples: {only} are in one of them only",
-                where=f"{before.path} and {after.path}",
-                fix="compare runs of the same task set",
-            )
-        )
-    order = [two.ids.index(id) for id in one.ids]
-    found: list[Change] = []
-    for arm in dict.fromkeys((*one.arms, *two.arms)):
-        for metric in dict.fromkeys((*one.metrics, *two.metrics)):
-            a, b = one.values.get((arm, metric)), two.values.get((arm, metric))
-            means = [None if v is None or np.isnan(v).all() else float(np.nanmean(v)) for v in (a, b)]
-            if a is None or b is None:
-                found.append(Change(arm, metric, means[0], means[1], note="new" if a is None else "gone"))
-                continue
-            d = two.oriented(arm, metric)[order] - one.oriented(arm, metric)
-            made = stats.decide_difference(d, one.clusters, binary=one.binary[metric] and two.binary[metric])
-            moved = compare.comparison(one, metric, arm, arm, d, made)
-            found.append(Change(arm, metric, means[0], means[1], moved))
-    return found
+    view = report.write(directory, benchmark, decided, result.manifest, board, trials)
+    return Result(directory, result.manifest, decided, False, view)

@@ -16,7 +16,7 @@ SCHEMA = 1
 Outcome = Completion | Failure | Missing
 
 
-class Trial(Struct, frozen=True):
+class Trial(Struct, frozen=True, gc=False):
     """One example, once, in one arm: a line of `trials.jsonl`. Its key is (arm, example, repeat)."""
 
     arm: str
@@ -50,7 +50,7 @@ class Trial(Struct, frozen=True):
                 return Trial(arm=arm, example=example, repeat=repeat, missing=outcome)
 
 
-class Score(Struct, frozen=True):
+class Score(Struct, frozen=True, gc=False):
     """One metric of one trial: a line of `scores.jsonl`.
 
     `value` lies in [0, 1], or is None when the scorer could not say (it is missing then, never 0).

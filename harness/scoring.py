@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from harness.lines import read_lines
+from harness.models.base import whole
 from harness.records import Score, Trial
 from harness.scorers.base import Mark, Scorer
 from harness.store import Log
@@ -75,7 +76,8 @@ async def score(
             made: list[Score] = []
             for _, t in todo:
                 m = Mark(worst, t.failure.type) if t.failure else next(marks)
-                made.append(Score(t.arm, t.example, metric, m.value, t.repeat, m.label, m.reason, m.usage))
+                said = (whole(m.label), whole(m.reason))
+                made.append(Score(t.arm, t.example, metric, m.value, t.repeat, *said, m.usage))
             log.append(*made)
         walked += len(part)
         show(walked)

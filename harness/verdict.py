@@ -6,9 +6,10 @@ every guardrail to hold; anything else that the data cannot settle is `inconclus
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
@@ -73,6 +74,23 @@ class Seed(Struct, frozen=True):
     comparison: Comparison | None
 
 
+class Payoff(Struct, frozen=True):
+    """The answer to "is it worth it?", by the terms of the benchmark file; filled in when the report is written.
+
+    `unknown` where a price or the volume is not known: `sentence` says which. `usd_a_month` is what the fine-tune saves
+    a month, all counted, with its interval; None in months or requests is never.
+    """
+
+    answer: Literal["yes", "no", "inconclusive", "depends", "unknown"]
+    sentence: str
+    usd_a_month: float | None = None
+    low: float | None = None
+    high: float | None = None
+    payback_months: float | None = None
+    break_even_requests: float | None = None
+    life_months: float | None = None
+
+
 class Verdict(Struct, frozen=True):
     """The answer to "did the fine-tune beat the baseline?", ready to be shown.
 
@@ -98,6 +116,15 @@ class Verdict(Struct, frozen=True):
     leakage: Leakage | None = None
     seeds: tuple[Seed, ...] = ()
     test_looks: int = 1
+    payoff: Payoff | None = None
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of `verdict.json`."""
+    made = msgspec.json.schema(Verdict)
+    for part in made["$defs"].values():
+        part["description"] = inspect.cleandoc(part.get("description", ""))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "verdict.schema.json"} | made
 
 
 class Rules(Struct, frozen=True):

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage", "--hide-scrollbars",
@@ -152,3 +154,10 @@ class Browser:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+def lacking(what: str) -> None:
+    """Skip, or fail where CI says that it must be there."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is not there: see .ci/run")
+    pytest.skip(f"{what} is not there: apt-get install chromium; npm install axe-core")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.chromium import Browser, executable, lacking
+
 _connect = socket.socket.connect
 
 
@@ -138,3 +140,13 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "fake.py").write_text(FAKE)
     (tmp_path / "rule.py").write_text(RULE)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One headless Chromium for all tests of pages."""
+    if executable() is None:
+        lacking("chromium")
+    made = Browser()
+    yield made
+    made.close()

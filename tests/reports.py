@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,14 +11,15 @@ from typing import Any
 
 import msgspec
 
-from harness import choice, reading
+from harness import choice, forgetting, learning, reading, report
+from harness.hygiene import Finding
 from harness.models.base import Completion, Failure, Missing
-from harness.records import Fit, Trial, encode
-from harness.report.stored import Stored
+from harness.records import CurvePoint, Fit, Forgetting, LearningCurve, SeedRun, SeedRuns, Trial, encode
 from harness.report.view import View, build
 from harness.spec import Benchmark
 from harness.store import RunDirectory
 from harness.taskset import Example
+from harness.techniques.base import Scored
 from harness.verdict import Verdict
 
 GOLDEN = Path(__file__).parent / "data" / "golden_run"
@@ -36,7 +38,7 @@ def opened(path: Path) -> tuple[RunDirectory, Benchmark, Verdict, Any]:
 def view(path: Path) -> View:
     """The view of a stored run."""
     directory, benchmark, verdict, manifest = opened(path)
-    return build(directory, benchmark, verdict, manifest, reading.board_of(directory, benchmark))
+    return report.view_of(directory, benchmark, verdict, manifest)
 
 
 def bent(
@@ -45,17 +47,24 @@ def bent(
     arms: tuple[str, ...] | None = None,
     examples: int | None = None,
     times: int = 1,
+    twins: dict[str, str] | None = None,
     change: Callable[[dict[str, Any]], None] = lambda benchmark: None,
     outcome: Callable[[Trial], Trial] = lambda trial: trial,
     example: Callable[[Example], Example] = lambda example: example,
 ) -> Path:
-    """The golden run with fewer arms or examples, each example many times, another benchmark or other answers."""
+    """The golden run with fewer arms or examples, each example many times, another benchmark or other answers.
+
+    `twins` are further arms that answer as another one does, by name.
+    """
     shutil.copytree(GOLDEN, into)
     directory = RunDirectory(into)
     raw = directory.load("benchmark.json", dict[str, Any])
     assert raw is not None
     names = arms or tuple(raw["arms"])
     raw["arms"] = {n: raw["arms"][n] for n in names}
+    for twin, of in (twins or {}).items():
+        raw["arms"][twin] = raw["arms"][of] | {"extends": None}
+        directory.save(f"fits/{twin}.json", msgspec.structs.replace(directory.fit(of) or Fit(of, "", "", {}), arm=twin))
     change(raw)
     directory.save("benchmark.json", raw)
     benchmark = Benchmark.model_validate(raw)
@@ -65,6 +74,9 @@ def bent(
     kept = {e.id for e in rows}
     trials = [t for t in directory.read_trials() if t.arm in names and t.example in kept]
     scores = [s for s in directory.read_scores() if s.arm in names and s.example in kept]
+    for twin, of in (twins or {}).items():
+        trials += [msgspec.structs.replace(t, arm=twin) for t in trials if t.arm == of]
+        scores += [msgspec.structs.replace(s, arm=twin) for s in scores if s.arm == of]
     changed = {t.key: outcome(t) for t in trials}
     with directory.trials.open("wb") as file:
         for i in range(times):
@@ -77,7 +89,7 @@ def bent(
                 if t.missing is None:
                     value = 0.0 if t.failure and s.metric != "invented" else s.value
                     file.write(encode(msgspec.structs.replace(s, example=_copy(s.example, i), value=value)) + b"\n")
-    fits: dict[str, Fit] = {n: f for n in names if (f := directory.fit(n)) is not None}
+    fits: dict[str, Fit] = {n: f for n in raw["arms"] if (f := directory.fit(n)) is not None}
     frozen = choice.frozen_choice(benchmark, fits)
     directory.save("frozen.json", frozen)
     directory.save("verdict.json", reading.decide(directory, reading.board_of(directory, benchmark), benchmark, frozen))
@@ -128,8 +140,8 @@ def hostile_view(path: Path) -> View:
     """The golden run with hostile text in answers, inputs, targets, ids, names, notes and the benchmark's words."""
     texts = hostile()
     directory, benchmark, verdict, manifest = opened(path)
-    board = reading.board_of(directory, benchmark)
-    stored = Stored.read(directory, benchmark, verdict, manifest, board)
+    stored = report.view_of(directory, benchmark, verdict, manifest).stored
+    board = stored.board
     take = iter(range(10**9))
 
     def text() -> str:
@@ -170,17 +182,50 @@ def hostile_view(path: Path) -> View:
         machine={texts[0]: texts[1]},
     )
     board = replace(board, ids=tuple(ids[i] for i in board.ids))
-    return _over(
-        replace(
-            stored, benchmark=words, manifest=said, board=board, examples=examples, trials=trials, fits=fits
-        )
-    )  # fmt: skip
+    return build(
+        replace(stored, benchmark=words, manifest=said, board=board, examples=examples, trials=trials, fits=fits)
+    )
 
 
-def _over(stored: Stored) -> View:
-    """A view of a run that no directory could hold (lone surrogates are no UTF-8)."""
-    from unittest import mock
+def measured(into: Path, **how: Any) -> Path:
+    """The golden run with all that a run may measure beside its arms: rows, seeds, second domain, leaks, guardrails."""
 
-    with mock.patch.object(Stored, "read", return_value=stored):
-        nowhere: Any = None
-        return build(nowhere, stored.benchmark, stored.verdict, stored.manifest, stored.board)
+    def guarded(raw: dict[str, Any]) -> None:
+        raw["metrics"]["exact"] |= {"guardrail": True, "margin": 0.03}
+        how.get("change", lambda raw: None)(raw)
+
+    bent(into, **(how | {"change": guarded}))
+    directory = RunDirectory(into)
+    rows = directory.load("examples.json", tuple[Example, ...]) or ()
+    ids, n, arm = tuple(e.id for e in rows), len(rows), "fine_tuned"
+    chance = random.Random(5)
+
+    def values(mean: float) -> tuple[float, ...]:
+        return tuple(round(min(1.0, max(0.0, chance.gauss(mean, 0.15))), 3) for _ in range(n))
+
+    sizes, seeds = (30, 60, 120, 240), (20, 21)
+    points = tuple(
+        CurvePoint(s, seed, values(0.9 - 3 / s**0.7 + 0.01 * (seed - 20)), 2, "", 90 * s, 1.6 * s, 8e-5 * s)
+        for s in sizes
+        for seed in seeds
+    )
+    curve = LearningCurve(arm, "accuracy", "dev", sizes, seeds, ids, points)
+    directory.save(f"learning/{arm}.json", learning.fitted(curve, [None] * n))
+    runs = tuple(SeedRun(s, values(0.84 + 0.01 * (s - 20)), 1, 0.8, "", "", 21600, 380.0, 0.02) for s in (21, 22))
+    directory.save(f"seeds/{arm}.json", SeedRuns(arm, "accuracy", ids, 20, runs))
+    base = tuple(float(chance.random() < 0.5) for _ in range(190))
+    tuned = tuple(b if chance.random() < 0.9 else 1 - b for b in base)
+    asked = tuple(f"e{i}" for i in range(190))
+    found = Forgetting("everyday", "contains", 0.03, "", asked, "scripted/fake.py:answer", base, sum(base) / 190)
+    found = msgspec.structs.replace(found, arms=(forgetting.kept(arm, "m", Scored(tuned), found),))
+    directory.save("forgetting.json", found)
+    where = ("test.jsonl:3", "train.jsonl:7")
+    leak = Finding("similar", "review", (ids[0], "r"), where, 0.61, "a test row resembles a train row")
+    directory.save("hygiene.json", (leak,))
+    directory.save("agreement.json", {"n": 60, "mean": 0.94, "low": 0.9, "high": 0.97})
+    raw = directory.load("benchmark.json", dict[str, Any])
+    benchmark, frozen = Benchmark.model_validate(raw), directory.frozen()
+    assert frozen is not None
+    board = reading.board_of(directory, benchmark)
+    directory.save("verdict.json", reading.decide(directory, board, benchmark, frozen, 2))
+    return into

@@ -9,7 +9,6 @@ import math
 import os
 import random
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,35 +17,38 @@ import numpy as np
 import pytest
 
 from harness import economics
+from harness.changes import between
+from harness.finished import FinishedRun
 from harness.moments import combine
-from harness.report import html, money
+from harness.report import changes, html, money
+from harness.store import RunDirectory
 from tests import reports
-from tests.chromium import Browser, executable
-from tests.reports import GOLDEN, bent
+from tests.chromium import Browser, lacking
+from tests.reports import GOLDEN, bent, failing
 
 ROOT = Path(__file__).parent.parent
+PAGES = ("one run", "all measured", "two runs")
 AXE = Path(os.environ.get("HARNESS_AXE", ROOT / "node_modules" / "axe-core" / "axe.min.js"))
-
-
-def lacking(what: str) -> None:
-    """Skip, or fail where CI says that it must be there."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{what} is not there: see .ci/run")
-    pytest.skip(f"{what} is not there: apt-get install chromium; npm install axe-core")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if executable() is None:
-        lacking("chromium")
-    made = Browser()
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(GOLDEN, tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture(scope="module")
+def pages(page: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The page of a run, of one that measured all it can on eight arms, and of two runs held against each other."""
+    folder = tmp_path_factory.mktemp("pages")
+    more = {f"{n}_{i}": n for i in (2, 3) for n in ("few_shot", "prompt", "fine_tuned")}
+    whole = reports.measured(folder / "whole", twins=dict(list(more.items())[:5]))
+    (folder / "all").mkdir()
+    one, two = (FinishedRun.read(RunDirectory(bent(folder / name, **how))) for name, how in OTHERS.items())
+    compared = folder / "two" / changes.write(one, two, between(one, two))
+    return {"one run": page, "all measured": written(whole, folder / "all"), "two runs": compared}
+
+
+OTHERS: dict[str, dict[str, Any]] = {"one": {}, "two": {"outcome": lambda t: failing(t) if "00" in t.example else t}}
 
 
 def written(run: Path, folder: Path) -> Path:
@@ -55,21 +57,23 @@ def written(run: Path, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("width", [1440, 768, 390])
-def test_no_request_no_complaint_no_overflow(browser: Browser, page: Path, dark: bool, width: int) -> None:
-    browser.open(page, dark=dark, width=width)
-    assert browser.requests() == []
-    assert browser.complaints() == []
-    assert browser.ask("document.documentElement.scrollWidth") <= width
+def test_no_request_no_complaint_no_overflow(browser: Browser, pages: dict[str, Path], name: str, width: int) -> None:
+    for dark in (False, True):
+        browser.open(pages[name], dark=dark, width=width)
+        assert browser.requests() == []
+        assert browser.complaints() == []
+        assert browser.ask("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390])
-def test_axe_finds_nothing(browser: Browser, page: Path, dark: bool, width: int) -> None:
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing(browser: Browser, pages: dict[str, Path], name: str, dark: bool, width: int) -> None:
     if not AXE.exists():
         lacking("axe-core")
-    browser.open(page, dark=dark, width=width)
+    browser.open(pages[name], dark=dark, width=width)
     browser.ask("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     browser.ask(AXE.read_text("utf-8") + ";0")
     found = browser.ask(
@@ -89,8 +93,9 @@ def test_without_scripts_all_parts_are_there(browser: Browser, page: Path) -> No
     assert browser.complaints() == []
 
 
-def test_the_summary_prints_on_one_page(browser: Browser, page: Path) -> None:
-    browser.open(page, width=695)  # A4 less its margins, in CSS pixels: 695 x 1024
+@pytest.mark.parametrize("name", PAGES)
+def test_the_summary_prints_on_one_page(browser: Browser, pages: dict[str, Path], name: str) -> None:
+    browser.open(pages[name], width=695)  # A4 less its margins, in CSS pixels: 695 x 1024
     browser.send("Emulation.setEmulatedMedia", media="print")
     height = browser.ask(
         "document.querySelector('.top').offsetHeight + 30 + document.querySelector('.summary').offsetHeight"
@@ -98,6 +103,24 @@ def test_the_summary_prints_on_one_page(browser: Browser, page: Path) -> None:
     browser.send("Emulation.setEmulatedMedia", media="")
     assert height <= 1024
     assert browser.pdf().startswith(b"%PDF")
+
+
+def test_the_scripts_differences_are_the_static_ones(browser: Browser, page: Path) -> None:
+    """Words that are in an answer and not in its target are marked alike by text.py and by page.js."""
+    browser.open(page, scripts=False)
+    browser.send("Emulation.setScriptExecutionDisabled", value=False)
+    taken = """Object.fromEntries([...document.querySelectorAll('%s details.example')].map(d => [
+      d.querySelector('.id').textContent, [...d.querySelectorAll('pre')].map(p => p.innerHTML)]))"""
+    static = browser.ask(taken % "#flips")
+    browser.open(page)
+    browser.ask("document.querySelectorAll('#list details').forEach(d => { d.open = true; })")
+    browser.ask("new Promise(done => setTimeout(done, 300))")
+    moving = browser.ask(taken % "#list")
+    same = static.keys() & moving.keys()
+    assert len(same) >= 6
+    assert {id: static[id] for id in same} == {id: moving[id] for id in same}
+    assert any("<ins>" in cell for id in same for cell in static[id])
+    assert any("<del>" in cell for id in same for cell in static[id])
 
 
 def test_all_examples_can_be_reached(browser: Browser, page: Path) -> None:

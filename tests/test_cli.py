@@ -87,10 +87,10 @@ def test_init_writes_a_benchmark_that_check_accepts(project: Path) -> None:
     assert harness(project, "init", "data", "-o", "mine.yaml").returncode == 2
 
 
-def test_the_committed_schema_is_the_one_that_the_code_has() -> None:
-    assert json.loads((ROOT / "benchmarks" / "benchmark.schema.json").read_text()) == json.loads(
-        harness(ROOT, "schema").stdout
-    )
+@pytest.mark.parametrize("of", ["benchmark", "verdict"])
+def test_the_committed_schemas_are_those_that_the_code_has(of: str) -> None:
+    committed = json.loads((ROOT / "benchmarks" / f"{of}.schema.json").read_text())
+    assert committed == json.loads(harness(ROOT, "schema", of).stdout)
 
 
 def test_models_are_listed_without_a_network(project: Path) -> None:

@@ -242,6 +242,36 @@ def merge(into: dict[str, Any], new: dict[str, Any]) -> None:
             into[key] = value
 
 
+# verdict.json
+
+
+def test_verdicts_are_as_their_schema_says(tmp_path: Path) -> None:
+    import jsonschema
+
+    from harness import verdict
+
+    schema = verdict.schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    answers: set[str] = set()
+    for i, how in enumerate(({}, *(how for how, _ in AWKWARD.values()))):
+        path = bent(tmp_path / f"run{i}", **how)
+        report.write(*reports.opened(path))
+        found = json.loads((path / "verdict.json").read_bytes())
+        jsonschema.validate(found, schema)
+        answers.add(found.get("payoff", {}).get("answer", "none"))
+    assert {"depends", "yes", "unknown", "none"} <= answers
+
+
+def test_the_verdict_says_whether_it_is_worth_it(tmp_path: Path) -> None:
+    path = bent(tmp_path / "run")
+    report.write(*reports.opened(path))
+    made, worth = json.loads((path / "verdict.json").read_bytes())["payoff"], reports.view(GOLDEN).worth
+    assert isinstance(worth, money.Worth)
+    assert made["sentence"] == worth.sentence
+    assert made["usd_a_month"] == pytest.approx(worth.terms.requests * worth.saved.mean - worth.terms.total / 12)
+    assert made["payback_months"] == pytest.approx(worth.payback.months)
+
+
 # Money
 
 
@@ -365,3 +395,40 @@ def test_scores_are_rounded_to_what_the_interval_supports() -> None:
     assert figures.score(0.8123, 0.80, 0.82) == "81.2"
     assert figures.score(0.8123, 0.40, 0.95) == "81"
     assert figures.points(-0.0004, -0.01, 0.01) == "0.0"
+
+
+def test_everything_measured_is_on_the_page(tmp_path: Path) -> None:
+    """Learning curve, seeds, second domain, leaks, guardrail: a picture or a row each, and no line that asks for it."""
+    view = reports.view(reports.measured(tmp_path / "run"))
+    page = Page(html.page(view))
+    for words in (
+        "Twice the rows are expected to bring",
+        "One recipe, several seeds",
+        "Second domain, before and after",
+        "guardrail exact",
+        "without the 1 test row that may have been seen the answer is the same",
+        "test set used 2 times",
+        "94.0 of 100",
+    ):
+        assert words in page.text, words
+    lines = {f.label for q in view.checklist for f in q.facts if f.open}
+    assert not lines & {"training seeds", "gain expected from twice the data", "second domain before and after"}
+    assert [q.topic for q in view.checklist if all(f.open for f in q.facts)] == []
+
+
+def test_several_candidates_stand_at_their_own_level(tmp_path: Path) -> None:
+    view = reports.view(bent(tmp_path / "run", twins={"tuned_b": "fine_tuned", "tuned_c": "fine_tuned"}))
+    quality = next(q for q in view.checklist if q.topic == "Quality")
+    assert {f.label for f in quality.facts if f.note.startswith("at its own level")} == {
+        "tuned_b against few_shot",
+        "tuned_c against few_shot",
+    }
+    assert Page(html.page(view)).text.count("may be best") >= 3
+
+
+def test_an_outage_is_no_answer_for_nothing(tmp_path: Path) -> None:
+    """Tokens and dollars a task are over the answers that came."""
+    whole, holes = (reports.view(p) for p in (bent(tmp_path / "a"), bent(tmp_path / "b", outcome=gone_tuned)))
+    one, two = (next(a.effort for a in v.arms if a.name == "fine_tuned") for v in (whole, holes))
+    assert two.input_tokens == pytest.approx(one.input_tokens, rel=0.1)
+    assert two.usd == pytest.approx(one.usd, rel=0.25)

@@ -6,6 +6,7 @@ Everything that is true of one call is in these frozen types, so that a run can 
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Literal, Protocol
 
 import msgspec
@@ -18,7 +19,18 @@ FailureType = Literal[
 
 
 class Struct(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The base of all wire types: frozen, defaults left out of the JSON."""
+    """The base of all wire types: frozen, defaults left out of the JSON.
+
+    Those that come by the hundred thousand have `gc=False`: they hold no cycle, and the collector need not walk them.
+    """
+
+
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def whole(text: str) -> str:
+    """A text that UTF-8 can hold: half characters (lone surrogates), as answers have them that were cut, are U+FFFD."""
+    return _HALF.sub("\ufffd", text)
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -28,7 +40,7 @@ class Message(msgspec.Struct, frozen=True):
     content: str
 
 
-class Usage(Struct, frozen=True):
+class Usage(Struct, frozen=True, gc=False):
     """Tokens of one or more calls. `input` counts all prompt tokens, the cached ones among them.
 
     `estimated` says that the endpoint sent no usage and the figures are counted here.
@@ -83,7 +95,7 @@ class Request(Struct, frozen=True):
         return hashlib.sha256(raw).hexdigest()
 
 
-class Completion(Struct, frozen=True):
+class Completion(Struct, frozen=True, gc=False):
     """One answer.
 
     Args:
@@ -114,7 +126,7 @@ class Completion(Struct, frozen=True):
     others: tuple[Part, ...] = ()
 
 
-class Failure(Struct, frozen=True):
+class Failure(Struct, frozen=True, gc=False):
     """An answer that failed: stays in the denominator as 0, is billed and shown.
 
     `boundary` is where it failed: "model" (the endpoint said so), "solver" (no prompt could be made),
@@ -135,7 +147,7 @@ class Failure(Struct, frozen=True):
     others: tuple[Part, ...] = ()
 
 
-class Missing(Struct, frozen=True):
+class Missing(Struct, frozen=True, gc=False):
     """No answer was to be had (outage, budget): the pair is dropped and counted. What it cost is kept."""
 
     type: Literal["outage", "budget"]

@@ -6,6 +6,7 @@ by msgspec, into what a chat reply needs and nothing more.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import msgspec
 
 from harness.errors import Failed
-from harness.models.base import Completion, Failure, FailureType, Finish, Message, Request, Usage
+from harness.models.base import Completion, Failure, FailureType, Finish, Message, Request, Usage, whole
 from harness.models.calls import CallFailed
 
 QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "quota_exceeded"})
@@ -72,7 +73,7 @@ def read(body: bytes, content_type: str, request: Request, scrub: Scrub) -> Comp
         scrub: takes the key out of a text that people will see.
     """
     try:
-        reply = _decoder.decode(body.removeprefix(b"\xef\xbb\xbf"))
+        reply = _decode(body.removeprefix(b"\xef\xbb\xbf"))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         start = scrub(body.decode("utf-8", "replace"))[:80]
         billed = Usage(input=estimate_prompt(request.messages), output=-(-len(body) // 4), estimated=True)
@@ -163,13 +164,29 @@ def _failure(kind: FailureType, message: str, text: str, usage: Usage, model: st
     return Failure(boundary="model", type=kind, message=message, text=text, usage=usage, model=model)
 
 
+def _decode(body: bytes) -> _Reply:
+    """The reply; one whose text was cut in the middle of a character is read too (msgspec refuses such an escape)."""
+    try:
+        return _decoder.decode(body)
+    except msgspec.DecodeError:
+        if b"\\u" not in body:
+            raise
+        try:
+            loose = json.loads(body)
+        except (ValueError, RecursionError):
+            loose = None
+        if loose is None:
+            raise
+    return msgspec.convert(loose, _Reply)
+
+
 def _text(content: Any) -> str:
     """The text of a content field: a string, a list of parts, or null."""
     if isinstance(content, str):
-        return content
+        return whole(content)
     if isinstance(content, list):
         parts: list[Any] = content
-        return "".join(str(p.get("text") or "") for p in parts if isinstance(p, Mapping))
+        return whole("".join(str(p.get("text") or "") for p in parts if isinstance(p, Mapping)))
     return ""
 
 

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 
 from harness.errors import Failed, ModelError, Problem
-from harness.models.base import Completion, Failure, Message, Request, Usage
+from harness.models.base import Completion, Failure, Message, Request, Usage, whole
 from harness.taskset import digest
 
 Answers = Mapping[str, str] | Callable[[Request], str]
@@ -82,7 +82,7 @@ class Scripted:
         user = next((m.content for m in reversed(request.messages) if m.role == "user"), "")
         if user in self._failures:
             raise Failed(self._failures[user])
-        text = self._answer(user, request)
+        text = whole(self._answer(user, request))
         words = text.split()
         cut = len(words) > request.max_tokens
         return Completion(

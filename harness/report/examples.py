@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,11 +57,20 @@ def titled(example: Example) -> str:
     return one_line(next((v for v in example.input.values() if v.strip()), example.id), 100)
 
 
-def asked(example: Example) -> str:
+def columns(stored: Stored) -> tuple[str, ...]:
+    """The input's columns in the order in which the prompt names them."""
+    names = list(stored.examples[0].input) if stored.examples else []
+    template = stored.benchmark.task.input
+    at = {n: found.start() if (found := re.search(rf"{{{{\s*{re.escape(n)}\b", template)) else 10**9 for n in names}
+    return tuple(sorted(names, key=lambda n: at[n]))
+
+
+def asked(example: Example, names: Sequence[str]) -> str:
     """The input, column by column."""
-    if len(example.input) == 1:
-        return next(iter(example.input.values()))
-    return "\n".join(f"{k}: {v}" if "\n" not in v else f"{k}:\n{v}" for k, v in example.input.items())
+    if len(names) == 1:
+        return example.input.get(names[0], "")
+    pairs = [(n, example.input[n]) for n in names if n in example.input]
+    return "\n".join(f"{n}: {v}" if "\n" not in v else f"{n}:\n{v}" for n, v in pairs)
 
 
 def changes(stored: Stored) -> np.ndarray | None:
@@ -102,7 +113,7 @@ def _flip(stored: Stored, example: Example, change: float) -> Flip:
     return Flip(
         id=one_line(example.id),
         title=titled(example),
-        input=shown(asked(example)),
+        input=shown(asked(example, columns(stored))),
         target=shown(target),
         change=change,
         answers=tuple(said(stored, arm, example) for arm in arms),

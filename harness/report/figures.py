@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from math import floor, isfinite, log10
@@ -20,7 +22,13 @@ class Fact:
     note: str = ""
     yaml: str = ""
 
+    @property
+    def open(self) -> bool:
+        """Whether the figure is still lacking."""
+        return self.value.startswith(("not ", "no date", "unknown"))
 
+
+_TAIL = re.compile(r"(\.\d+)$")
 DASH = "–"
 UNKNOWN = "unknown"
 
@@ -57,14 +65,22 @@ def points_interval(low: float, high: float) -> str:
     return f"{_signed(100 * low, n)} to {_signed(100 * high, n)}"
 
 
+def gained(value: float, low: float, high: float) -> str:
+    """A difference in points with its interval."""
+    return f"{points(value, low, high)} points ({points_interval(low, high)})"
+
+
 def _signed(value: float, n: int) -> str:
     text = f"{abs(value):.{n}f}"
     sign = "" if not float(text) else "+" if value > 0 else "−"
     return sign + text
 
 
-def usd(value: float | None) -> str:
-    """Dollars: three significant digits below 100, whole dollars above; never $0 for what is not nothing."""
+def usd(value: float | None, *, whole: bool = False) -> str:
+    """Dollars: three significant digits below 100, whole dollars above; never $0 for what is not nothing.
+
+    Zeros at the end go, unless the digits are wanted `whole`, as in a column.
+    """
     if value is None:
         return UNKNOWN
     if not isfinite(value):
@@ -76,10 +92,18 @@ def usd(value: float | None) -> str:
         return f"{sign}${size:,.0f}"
     n = min(max(2 - floor(log10(size)), 2), 12)
     text = f"{size:.{n}f}"
-    if n > 2:
+    if n > 2 and not whole:
         text = text.rstrip("0")
         text += "0" * max(0, 2 - len(text.partition(".")[2]))
     return f"{sign}${text}"
+
+
+def aligned(texts: Sequence[str]) -> list[str]:
+    """A column of figures made to stand point under point: digits that are not there take the width of one."""
+    ends = [len(found[1]) if (found := _TAIL.search(t)) else 0 for t in texts]
+    wide = max(ends, default=0)
+    pads = ["\u2007" * (wide - n if n else wide - 1) + ("" if n else "\u2008") for n in ends]
+    return [t + pad if wide and t[-1:].isdigit() else t for t, pad in zip(texts, pads, strict=True)]
 
 
 def count(value: float) -> str:

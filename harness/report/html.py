@@ -6,6 +6,9 @@ import base64
 import csv
 import hashlib
 import io
+import math
+import re
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from typing import Any, cast
@@ -15,12 +18,16 @@ from markupsafe import Markup
 
 from harness import __version__
 from harness.report import charts, figures, payload
+from harness.report.changes import ChangesView
+from harness.report.drawing import spoken
 from harness.report.money import Worth
 from harness.report.text import defused, one_line, script_json
 from harness.report.view import View
 
 SCRIPTS = ("whatif.js", "page.js")
 STYLES = ("page.css",)
+_BETWEEN = re.compile(r"\[[-+−$\d][^\[\]a-z]{0,40}\]")
+_TIED = re.compile(r"(?<=\d) (?=%)|(?<=[pn]) (?=[=<])|(?<=[pn] [=<]) (?=\d)")
 ICONS = {"yes": "✓", "no": "✕", "inconclusive": "?", "unasked": "–", "depends": "◐", "unknown": "–"}
 
 
@@ -36,6 +43,10 @@ def context(view: View) -> dict[str, Any]:
     return {
         "view": view,
         "charts": charts.draw(view),
+        "strip": charts.strip(view),
+        "spending": charts.spending(view),
+        "columns": columns(view),
+        "unpriced": _unpriced(view),
         "worth": view.worth if isinstance(view.worth, Worth) else None,
         "lacking": view.worth if isinstance(view.worth, str) else "",
         "style": Markup(style),
@@ -50,15 +61,49 @@ def context(view: View) -> dict[str, Any]:
     }
 
 
-def policy(style: str, script: str) -> str:
+def changes_page(view: ChangesView) -> str:
+    """The page of two runs as text; it needs no script."""
+    style = "\n".join(_source(name) for name in STYLES)
+    given = {"view": view, "chart": charts.changes(view), "style": Markup(style), "policy": policy(style)}
+    return _environment().get_template("compare.html").render(given | {"version": __version__})
+
+
+def policy(style: str, script: str = "") -> str:
     """Nothing may be loaded; the style and the script of this page may run, by their hashes."""
-    parts = ("default-src 'none'", f"style-src '{_hash(style)}'", f"script-src '{_hash(script)}'")
+    scripts = f"script-src '{_hash(script)}'" if script else "script-src 'none'"
+    parts = ("default-src 'none'", f"style-src '{_hash(style)}'", scripts)
     return "; ".join((*parts, "base-uri 'none'", "form-action 'none'"))
 
 
 def ordered_metrics(view: View) -> list[str]:
     """The metric that decides first, then the others as written."""
     return [view.primary, *(m for m in view.metrics if m != view.primary)]
+
+
+def _unpriced(view: View) -> dict[str, str]:
+    """The arms without a price, by the reason."""
+    found: dict[str, list[str]] = {}
+    for arm in view.arms:
+        if arm.bill.reason:
+            found.setdefault(arm.bill.reason, []).append(arm.name)
+    return {reason: spoken(names) for reason, names in found.items()}
+
+
+def columns(view: View) -> dict[str, dict[str, str]]:
+    """The figures of the arm table, by column and arm, point under point."""
+
+    def column(texts: Iterable[str]) -> dict[str, str]:
+        return dict(zip((a.name for a in view.arms), figures.aligned(list(texts)), strict=True))
+
+    made = {
+        m: column(figures.score(c.mean, c.low, c.high) if (c := a.cells[m]).n else figures.DASH for a in view.arms)
+        for m in view.metrics
+    }
+    made[" cost"] = column(_per_thousand(a.bill.usd_a_task) for a in view.arms)
+    made[" correct"] = column(
+        "none right" if a.bill.per_correct == math.inf else _per_thousand(a.bill.per_correct) for a in view.arms
+    )
+    return made
 
 
 def arms_csv(view: View) -> str:
@@ -106,16 +151,29 @@ def _environment() -> Environment:
     )
     filters: dict[str, Any] = {
         "usd": figures.usd, "count": figures.count, "seconds": figures.seconds, "months": figures.months,
-        "brief": _brief, "code": _code,
+        "brief": _brief, "code": _code, "tied": _tied,
     }  # fmt: skip
     cast("dict[str, Any]", made.filters).update(filters)
-    shared: dict[str, Any] = {"figures": figures, "icons": ICONS, "per_thousand": _per_thousand}
+    shared: dict[str, Any] = {"figures": figures, "icons": ICONS, "share": _share}
     cast("dict[str, Any]", made.globals).update(shared)
     return made
 
 
 def _per_thousand(usd: float | None) -> str:
-    return figures.usd(None if usd is None else 1000 * usd)
+    return figures.usd(None if usd is None else 1000 * usd, whole=True)
+
+
+def _share(value: float | None) -> str:
+    """A mean in points of 100."""
+    return figures.DASH if value is None else figures.score(value)
+
+
+def _tied(text: str) -> str:
+    """A sentence whose figures do not break over a line: intervals, percentages, p-values; a minus that is one."""
+    if isinstance(text, Markup):
+        return Markup(_tied(str(text)))
+    text = _BETWEEN.sub(lambda m: m[0].replace(" ", "\u00a0").replace("-", "\u2212"), text)
+    return _TIED.sub("\u00a0", text)
 
 
 def _brief(text: str) -> str:

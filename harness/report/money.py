@@ -6,8 +6,9 @@ a page moves (volume, prices, hosting, value) is kept as moments of the examples
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -20,6 +21,7 @@ from harness.moments import Moments, combine
 from harness.report.stored import Stored
 from harness.spec import ModelSpec
 from harness.special import stdtrit
+from harness.verdict import Payoff
 
 HOURS_A_MONTH = 730
 
@@ -57,7 +59,7 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Worth:
-    """The economic answer, with all that it was made of. `months` is the life that the fine-tune has."""
+    """The economic answer, with all that it was made of. `month`: dollars a month that are saved, all counted."""
 
     candidate: str
     baseline: str
@@ -66,6 +68,7 @@ class Worth:
     terms: Terms
     life: Life
     saved: Interval
+    month: Interval
     break_even: BreakEven
     payback: Payback
     net: NetBenefit
@@ -156,7 +159,8 @@ def ledgers(stored: Stored) -> dict[str, Ledger]:
         verdict = stored.verdict.comparison
         chosen = verdict if verdict is not None and arm == stored.verdict.baseline else comparison
         quantile = float(stdtrit(found.df, 1 - stored.benchmark.verdict.alpha / 2))
-        made[arm] = Ledger(arm, found, chosen.label, quantile)
+        seen = stored.verdict.reason == "leakage"  # what was seen before shows no quality
+        made[arm] = Ledger(arm, found, "unclear" if seen else chosen.label, quantile)
     return made
 
 
@@ -228,16 +232,19 @@ def worth(stored: Stored, billed: Mapping[str, Bill], ledger: Ledger | None) -> 
     stands = economics.quadrant(ledger.label, ledger.found.mean[0], after)  # type: ignore[arg-type]
     answer = net.answer if terms.value else stands.answer
     bound = {"yes": "low", "no": "high"}.get(answer, "mean")
+    month = replace(after, **{k: getattr(after, k) * terms.requests for k in ("mean", "low", "high", "middle", "se")})
+    paid = economics.payback(saved, terms)
     return Worth(
         candidate=stored.verdict.candidate,
         baseline=ledger.baseline,
         answer=answer,
-        sentence=_sentence(answer, terms, net, stands, after, lived),
+        sentence=_sentence(answer, terms, net, stands, month) + _paid(paid, terms, stands, stored.day),
         terms=terms,
         life=lived,
         saved=saved,
+        month=month,
         break_even=economics.break_even(saved, terms),
-        payback=economics.payback(saved, terms),
+        payback=paid,
         net=net,
         quadrant=stands,
         flips=economics.flips(ledger.found, terms, bound, alpha),  # type: ignore[arg-type]
@@ -245,17 +252,37 @@ def worth(stored: Stored, billed: Mapping[str, Bill], ledger: Ledger | None) -> 
     )
 
 
-def _sentence(answer: str, terms: Terms, net: NetBenefit, stands: Quadrant, after: Interval, lived: Life) -> str:
+def payoff(found: Worth | str) -> Payoff:
+    """The answer as `verdict.json` keeps it."""
+    if isinstance(found, str):
+        return Payoff("unknown", found)
+
+    def known(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    return Payoff(
+        answer=found.answer,  # type: ignore[arg-type]
+        sentence=found.sentence,
+        usd_a_month=found.month.mean,
+        low=known(found.month.low),
+        high=known(found.month.high),
+        payback_months=known(found.payback.months),
+        break_even_requests=known(found.break_even.requests),
+        life_months=found.terms.months,
+    )
+
+
+def _sentence(answer: str, terms: Terms, net: NetBenefit, stands: Quadrant, month: Interval) -> str:
     from harness.report.figures import about, months, usd
 
     span = f"over {months(terms.months)}"
-    a_month, low, high = (terms.requests * v for v in (after.mean, after.low, after.high))
     if terms.value:
         total = f"{usd(net.per_task * terms.requests)} a month"
         between = f"[{usd(net.low * terms.requests)}, {usd(net.high * terms.requests)}]"
         word = {"yes": "Worth it", "no": "Not worth it"}.get(answer, "Whether it is worth it stays open")
         return f"{word}: at {usd(terms.value)} a correct answer the net benefit is {total} {between} {span}."
-    money = f"{usd(abs(a_month))} a month [{usd(min(abs(low), abs(high)))}, {usd(max(abs(low), abs(high)))}]"
+    ends = sorted((abs(month.low), abs(month.high)))
+    money = f"{usd(abs(month.mean))} a month [{usd(ends[0])}, {usd(ends[1])}]"
     volume = f"at {about(terms.requests)} requests a month {span}"
     match stands.name:
         case "dominates":
@@ -269,7 +296,20 @@ def _sentence(answer: str, terms: Terms, net: NetBenefit, stands: Quadrant, afte
             rate = usd(stands.usd_per_correct)
             return f"It depends: worse and {money} cheaper {volume}: it saves {rate} for each correct answer given up."
         case "inconclusive":
-            word, sign = ("saves", 1) if a_month >= 0 else ("costs", -1)
-            lower, upper = sorted((sign * low, sign * high))
-            each = f"{usd(sign * a_month)} a month [{usd(lower)}, {usd(upper)}]{' more' if sign < 0 else ''}"
+            word, sign = ("saves", 1) if month.mean >= 0 else ("costs", -1)
+            lower, upper = sorted((sign * month.low, sign * month.high))
+            each = f"{usd(sign * month.mean)} a month [{usd(lower)}, {usd(upper)}]{' more' if sign < 0 else ''}"
             return f"Whether it is worth it stays open: it {word} {each} {volume}, all counted."
+
+
+def _paid(paid: Payback, terms: Terms, stands: Quadrant, day: date) -> str:
+    """When what is saved earns the fixed cost back, in a sentence of its own, where that is the question."""
+    from harness.report.figures import day_after, months
+
+    if not paid.months or terms.value or stands.name == "dominated":
+        return ""
+    if paid.months == float("inf"):
+        return " It does not pay back."
+    if paid.months > terms.months:
+        return f" It would pay back in {months(paid.months)} and lives {months(terms.months)}."
+    return f" It pays back in {months(paid.months)}, by {day_after(day, paid.months)}."

@@ -1,6 +1,6 @@
 """The run's data inside its page: examples and all their answers, deflated, so that scripts can list and hand them out.
 
-A page holds at most `MOST` answers, the changed and the failed first; of a larger run all are in `tables/`.
+A page holds every answer up to about 15 MB; of a larger run the changed and the failed first, and all are in `tables/`.
 
 The texts are the run's own, whole and unchanged; the page makes them visible and safe only where it shows them.
 """
@@ -14,19 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from harness.report.examples import changes, titled, written
+from harness.report.examples import changes, columns, titled, written
 from harness.report.money import Worth, retirement
 from harness.report.stored import Stored
 from harness.report.text import script_json
 from harness.report.view import View
 
 SCHEMA = 1
-MOST = 20_000  # answers: about 5 MB of page
+SMALL = 20_000  # answers that a page holds whatever their length
+LARGEST = 24_000_000  # characters of all texts beyond that: they pack to about half
 
 
 def deflated(value: Any) -> str:
     """JSON, raw deflate, base64: what a browser's `DecompressionStream("deflate-raw")` reads."""
-    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
+    packer = zlib.compressobj(4, zlib.DEFLATED, -15)
     packed = packer.compress(script_json(value).encode("ascii")) + packer.flush()
     return base64.b64encode(packed).decode("ascii")
 
@@ -34,7 +35,7 @@ def deflated(value: Any) -> str:
 def data(stored: Stored) -> dict[str, Any]:
     """Columns over the test examples; `answers[arm]` are columns over example x repeat, in that order."""
     board, repeats = stored.board, stored.benchmark.run.repeats
-    rows = held(stored)
+    rows, names = held(stored), columns(stored)
     ids, listed = [board.ids[i] for i in rows], [stored.examples[i] for i in rows]
     return {
         "schema": SCHEMA,
@@ -51,7 +52,7 @@ def data(stored: Stored) -> dict[str, Any]:
         "ids": ids,
         "titles": [titled(e) for e in listed],
         "clusters": [e.cluster for e in listed] if board.clusters is not None else None,
-        "inputs": [dict(e.input) for e in listed],
+        "inputs": [{n: e.input[n] for n in names if n in e.input} for e in listed],
         "targets": [written(e.target) for e in listed],
         "answers": {arm: _answers(stored, arm, repeats, ids) for arm in board.arms},
         "scores": {m: {arm: _rounded(board.values[arm, m][rows]) for arm in board.arms} for m in board.metrics},
@@ -61,7 +62,8 @@ def data(stored: Stored) -> dict[str, Any]:
 def held(stored: Stored) -> list[int]:
     """The rows whose answers the page holds, in order: of a large run losses first, then gains, failures, the rest."""
     board = stored.board
-    n, most = len(board.ids), MOST // max(len(board.arms) * stored.benchmark.run.repeats, 1)
+    n, each = len(board.ids), max(len(board.arms) * stored.benchmark.run.repeats, 1)
+    most = max(SMALL // each, int(LARGEST / _length(stored))) if n * each > SMALL else n
     if n <= most:
         return list(range(n))
     d = changes(stored)
@@ -69,6 +71,20 @@ def held(stored: Stored) -> list[int]:
     failed = np.any([board.failed[a] for a in board.arms], axis=0)
     first = np.lexsort((~failed, -np.abs(d), np.where(d < 0, 0, np.where(d > 0, 1, 2))))
     return sorted(int(i) for i in first[:most])
+
+
+def _length(stored: Stored) -> float:
+    """Characters of an example with all its answers, on average, from a hundred of them."""
+    n = len(stored.board.ids)
+    seen = sorted({int(i) for i in np.linspace(0, n - 1, min(n, 100))})
+    total = 0
+    for i in seen:
+        example = stored.examples[i]
+        total += sum(map(len, example.input.values())) + len(written(example.target))
+        for arm in stored.board.arms:
+            given = [t.completion or t.failure for t in stored.trials.get((arm, stored.board.ids[i]), [])]
+            total += sum(len(g.text) for g in given if g)
+    return max(total / max(len(seen), 1), 1.0)
 
 
 def _answers(stored: Stored, arm: str, repeats: int, ids: Sequence[str]) -> dict[str, Any]:
@@ -92,7 +108,8 @@ def _answers(stored: Stored, arm: str, repeats: int, ids: Sequence[str]) -> dict
 
 
 def _rounded(values: np.ndarray) -> list[float | None]:
-    return [None if v != v else round(v, 5) for v in values.tolist()]
+    rounded = np.round(values, 5).tolist()
+    return [None if v != v else v for v in rounded] if np.isnan(values).any() else rounded
 
 
 def facts(view: View) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Any
@@ -11,14 +11,16 @@ from typing import Any
 from harness.compare import Board, Cell, Comparison, cell, compare
 from harness.models.base import Completion, Failure, Missing
 from harness.recall import Recall, recall
-from harness.records import Fit, Frozen, Manifest, Trial
+from harness.records import Fit, Forgetting, Frozen, LearningCurve, Manifest, SeedRuns, Trial
 from harness.references import is_tuned
+from harness.report import figures
 from harness.spec import Benchmark
 from harness.store import RunDirectory
 from harness.taskset import Example
 from harness.trials import Trials
 from harness.verdict import Verdict
 
+NOT = "not measured"
 EXTRAS = ("hygiene", "estimate", "agreement", "prices")
 
 
@@ -38,10 +40,18 @@ class Stored:
     fits: dict[str, Fit]
     frozen: Frozen | None
     extras: dict[str, Any]
+    learning: dict[str, LearningCurve] = field(default_factory=dict[str, LearningCurve])
+    seed_runs: dict[str, SeedRuns] = field(default_factory=dict[str, SeedRuns])
+    forgetting: Forgetting | None = None
 
     @staticmethod
     def read(
-        directory: RunDirectory, benchmark: Benchmark, verdict: Verdict, manifest: Manifest, board: Board
+        directory: RunDirectory,
+        benchmark: Benchmark,
+        verdict: Verdict,
+        manifest: Manifest,
+        board: Board,
+        trials: Trials,
     ) -> Stored:
         """Everything of a run. Files that only some runs have (hygiene, estimate) are in `extras` where they exist."""
         fits = {arm: fit for arm in benchmark.arms if (fit := directory.fit(arm)) is not None}
@@ -54,10 +64,13 @@ class Stored:
             manifest=manifest,
             board=board,
             examples=directory.examples(),
-            trials=Trials(directory.trials, board.arms, board.ids),
+            trials=trials,
             fits=fits,
             frozen=directory.frozen(),
             extras={k: v for k, v in extras.items() if v is not None},
+            learning={a: c for a in fits if (c := directory.load(f"learning/{a}.json", LearningCurve)) is not None},
+            seed_runs={a: s for a in fits if (s := directory.load(f"seeds/{a}.json", SeedRuns)) is not None},
+            forgetting=directory.load("forgetting.json", Forgetting),
         )
 
     @property
@@ -85,6 +98,28 @@ class Stored:
         """Every arm on every metric."""
         alpha = self.benchmark.verdict.alpha
         return {(a, m): cell(self.board, a, m, alpha) for a in self.board.arms for m in self.board.metrics}
+
+    @property
+    def trained(self) -> tuple[tuple[str, Fit], ...]:
+        """The arms that were trained in this run, with their fits."""
+        return tuple((a, f) for a, f in self.fits.items() if f.artifact and f.artifact.tuner != "existing")
+
+    def plain(self, kind: str) -> list[str]:
+        """The arms of a technique that answer on no tuned model."""
+        return [a for a in self.board.arms if self.benchmark.arms[a].kind == kind and a not in self.tuned]
+
+    def best(self, arms: Sequence[str]) -> str | None:
+        """The arm of these that scores best, or None of none."""
+        up = self.board.metrics[self.primary]
+        return max(arms, key=lambda a: self.cells[a, self.primary].mean * (1 if up else -1), default=None)
+
+    def score(self, arm: str, metric: str = "") -> str:
+        """An arm's score with its interval, as it is said."""
+        found = self.cells[arm, metric or self.primary]
+        if not found.n:
+            return "no score"
+        between = figures.score_interval(found.low, found.high)
+        return f"{figures.score(found.mean, found.low, found.high)} of 100 ({between})"
 
     def against(self, candidate: str, baseline: str, metric: str | None = None) -> Comparison | None:
         """One arm against another on a metric (the primary one); None where no example has both scores."""

@@ -1,79 +1,39 @@
-"""The run as tidy tables: a pandas frame with a row an answer, and the same as Parquet beside the page."""
+"""The run as tidy tables: a pandas frame with a row an answer, and the same as Parquet beside the page.
+
+`tables/answers.parquet` has a row an answer, `examples.parquet` one a test example, `arms.parquet` one an arm, and
+`comparisons.parquet` one for each arm held against the baseline. Long ones are written a group of rows at a time. Texts
+are as UTF-8 can hold them: a lone surrogate or NUL is U+FFFD.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
 from harness.models.base import Completion
 from harness.reading import benchmark_of, trials_of
 from harness.records import Trial
-from harness.report.stored import Stored
+from harness.report.examples import titled, written
 from harness.report.text import storable
+from harness.report.view import View
 from harness.store import RunDirectory, unwritable
 from harness.trials import Trials
 
 if TYPE_CHECKING:
     import pandas
+    from numpy.typing import NDArray
 
+Columns = Mapping[str, Sequence[Any]]
+Score = Callable[[Trial, int, str], float]
 CHUNK = 10_000  # rows that are in memory at a time
-
-
-def rows(directory: RunDirectory) -> dict[str, list[Any]]:
-    """Columns over trials: arm, example, repeat, outcome, text, tokens, seconds, then one column a metric.
-
-    Texts are as UTF-8 can hold them: a lone surrogate or NUL is U+FFFD.
-    """
-    ids = tuple(e.id for e in directory.examples())
-    columns: dict[str, list[Any]] = {}
-    for part in parts(trials_of(directory, benchmark_of(directory), ids), directory):
-        for name, values in part.items():
-            columns.setdefault(name, []).extend(values)
-    return columns
-
-
-def parts(trials: Trials, directory: RunDirectory) -> Iterator[dict[str, list[Any]]]:
-    """The same columns, so many rows at a time: by arm, repeat, example."""
-    row = {id: i for i, id in enumerate(trials.ids)}
-    scores: dict[str, dict[tuple[str, int], np.ndarray[tuple[int], np.dtype[np.float64]]]] = {}
-    for score in directory.read_scores():
-        column = scores.setdefault(score.metric, {})
-        values = column.get((score.arm, score.repeat))
-        if values is None:
-            values = column[score.arm, score.repeat] = np.full(len(row), np.nan)
-        if score.example in row:
-            values[row[score.example]] = np.nan if score.value is None else score.value
-    walk = trials.walk()
-    while part := list(islice(walk, CHUNK)):
-        columns = _columns([trial for _, trial in part])
-        for metric, column in scores.items():
-            found = [column[t.arm, t.repeat][i] if (t.arm, t.repeat) in column else np.nan for i, t in part]
-            columns[metric] = [None if v != v else float(v) for v in found]
-        yield columns
-
-
-def _columns(trials: Sequence[Trial]) -> dict[str, list[Any]]:
-    """What the trials themselves hold."""
-    outcomes = [t.outcome for t in trials]
-    given = [t.completion or t.failure for t in trials]
-    return {
-        "arm": [t.arm for t in trials],
-        "example": [storable(t.example) for t in trials],
-        "repeat": [t.repeat for t in trials],
-        "outcome": ["completion" if isinstance(o, Completion) else o.type for o in outcomes],
-        "text": [storable(g.text) if g else None for g in given],
-        "input_tokens": [o.usage.input for o in outcomes],
-        "cached_tokens": [o.usage.cached_input for o in outcomes],
-        "output_tokens": [o.usage.output for o in outcomes],
-        "seconds": [g.seconds if g else None for g in given],
-        "compute_seconds": [g.compute_seconds if g else None for g in given],
-        "attempts": [o.attempts for o in outcomes],
-        "model": [storable(g.model) if g else None for g in given],
-    }
+WHOLE = {"repeat", "input_tokens", "cached_tokens", "output_tokens", "attempts", "n", "failed", "dev_trials", "n_pairs",
+         "n_missing", "won", "lost", "tied"}  # fmt: skip
+TEXTS = {"arm", "example", "outcome", "text", "model", "title", "cluster", "target", "technique", "role", "metric",
+         "baseline", "candidate", "method", "label"}  # fmt: skip
 
 
 def frame(directory: RunDirectory) -> pandas.DataFrame:
@@ -83,44 +43,195 @@ def frame(directory: RunDirectory) -> pandas.DataFrame:
     return pandas.DataFrame(rows(directory))
 
 
-def write_parquet(directory: RunDirectory, stored: Stored) -> bool:
-    """Write `tables/answers.parquet`, a group of rows at a time; False where pyarrow is not installed.
+def rows(directory: RunDirectory) -> dict[str, list[Any]]:
+    """Columns over trials: arm, example, repeat, outcome, text, tokens, seconds, then one column a metric."""
+    ids = tuple(e.id for e in directory.examples())
+    benchmark = benchmark_of(directory)
+    columns: dict[str, list[Any]] = {}
+    metrics, score = _stored_scores(directory, ids)
+    for part in answers(trials_of(directory, benchmark, ids), metrics, score):
+        for name, values in part.items():
+            columns.setdefault(name, []).extend(None if v != v else v for v in values)
+    return columns
+
+
+def _stored_scores(directory: RunDirectory, ids: Sequence[str]) -> tuple[tuple[str, ...], Score]:
+    """The metrics of a run, and each trial's score on them (NaN: none) as scores.jsonl holds them."""
+    row = {id: i for i, id in enumerate(ids)}
+    scores: dict[tuple[str, str, int], NDArray[np.float64]] = {}
+    metrics: dict[str, None] = {}
+    for score in directory.read_scores():
+        metrics.setdefault(score.metric)
+        column = scores.get((score.metric, score.arm, score.repeat))
+        if column is None:
+            column = scores[score.metric, score.arm, score.repeat] = np.full(len(row), np.nan)
+        if score.example in row and score.value is not None:
+            column[row[score.example]] = score.value
+
+    def found(trial: Trial, i: int, metric: str) -> float:
+        column = scores.get((metric, trial.arm, trial.repeat))
+        return np.nan if column is None else float(column[i])
+
+    return tuple(metrics), found
+
+
+def answers(trials: Trials, metrics: Sequence[str], score: Score) -> Iterator[Columns]:
+    """A row an answer, by arm, repeat, example, so many at a time."""
+    walk = trials.walk()
+    while part := list(islice(walk, CHUNK)):
+        columns = _answers([trial for _, trial in part])
+        for metric in metrics:
+            name = f"score.{metric}" if metric in columns else metric
+            columns[name] = [score(trial, i, metric) for i, trial in part]
+        yield columns
+
+
+def _answers(trials: Sequence[Trial]) -> dict[str, Any]:
+    """What the trials themselves hold."""
+    outcomes = [t.outcome for t in trials]
+    given = [t.completion or t.failure for t in trials]
+    usages = [o.usage for o in outcomes]
+    return {
+        "arm": [t.arm for t in trials],
+        "example": [storable(t.example) for t in trials],
+        "repeat": [t.repeat for t in trials],
+        "outcome": ["completion" if isinstance(o, Completion) else o.type for o in outcomes],
+        "text": [storable(g.text) if g else None for g in given],
+        "input_tokens": [u.input for u in usages],
+        "cached_tokens": [u.cached_input for u in usages],
+        "output_tokens": [u.output for u in usages],
+        "seconds": [g.seconds if g else None for g in given],
+        "compute_seconds": [g.compute_seconds if g else None for g in given],
+        "attempts": [o.attempts for o in outcomes],
+        "model": [storable(g.model) if g else None for g in given],
+    }
+
+
+def examples(view: View) -> Iterator[Columns]:
+    """A row a test example: its input column by column, and its target; so many at a time."""
+    walk = iter(view.stored.examples)
+    names: tuple[str, ...] | None = None
+    while listed := list(islice(walk, CHUNK)):
+        names = names or tuple(listed[0].input)
+        yield {
+            "example": [storable(e.id) for e in listed],
+            "title": [storable(titled(e)) for e in listed],
+            "cluster": [None if e.cluster is None else storable(e.cluster) for e in listed],
+            **{f"input.{n}": [storable(e.input[n]) if n in e.input else None for e in listed] for n in names},
+            "target": [storable(written(e.target)) for e in listed],
+        }
+
+
+def arms(view: View) -> Columns:
+    """A row an arm: every metric with its interval, what its answers took, what it costs."""
+    columns: dict[str, list[Any]] = {
+        "arm": [a.name for a in view.arms],
+        "technique": [a.technique for a in view.arms],
+        "role": [a.role for a in view.arms],
+        "model": [storable(a.model) for a in view.arms],
+        "n": [a.cells[view.primary].n for a in view.arms],
+    }
+    for metric in view.metrics:
+        cells = [a.cells[metric] if a.cells[metric].n else None for a in view.arms]
+        for end, part in (("", "mean"), ("_low", "low"), ("_high", "high")):
+            columns[metric + end] = [None if c is None else float(getattr(c, part)) for c in cells]
+    columns |= {
+        "failed": [sum(a.failures.values()) for a in view.arms],
+        "input_tokens_mean": [a.effort.input_tokens for a in view.arms],
+        "output_tokens_mean": [a.effort.output_tokens for a in view.arms],
+        "usd_per_task": [a.bill.usd_a_task for a in view.arms],
+        "usd_per_correct": [a.bill.per_correct for a in view.arms],
+        "seconds_p50": [a.effort.seconds_p50 for a in view.arms],
+        "seconds_p95": [a.effort.seconds_p95 for a in view.arms],
+        "training_usd": [a.bill.training for a in view.arms],
+        "training_seconds": [a.train_seconds for a in view.arms],
+        "dev_trials": [len(a.trials) for a in view.arms],
+        "dev_score": [a.dev_score for a in view.arms],
+    }
+    return columns
+
+
+def comparisons(view: View) -> Columns:
+    """A row for each arm held against the baseline on the primary metric, and for each guardrail."""
+    made = [*view.pictures.differences, *(g.comparison for g in view.stored.verdict.guardrails)]
+    names = ("metric", "baseline", "candidate", "n_pairs", "n_missing", "delta", "low", "high", "p", "method", "label",
+             "alpha", "won", "lost", "tied")  # fmt: skip
+    return {name: [getattr(c, name) for c in made] for name in names}
+
+
+def write_parquet(directory: RunDirectory, view: View) -> bool:
+    """Write the tables as Parquet; False where pyarrow is not installed.
 
     Raises:
-        DataError: it cannot be written.
+        DataError: they cannot be written.
     """
     try:
-        import pyarrow
-        from pyarrow import json, parquet
+        import pyarrow  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ImportError:
         return False
-    kinds = {"repeat": "int64", "input_tokens": "int64", "cached_tokens": "int64", "output_tokens": "int64",
-             "attempts": "int64", "seconds": "float64", "compute_seconds": "float64"}  # fmt: skip
-    path = directory.file("tables") / "answers.parquet"
-    part = path.with_suffix(".part")
-    metrics = dict.fromkeys(stored.board.metrics, "float64")
-    schema: Any = None
-    writer: Any = None
+    stored = view.stored
+    board, trials = stored.board, trials_of(directory, stored.benchmark, stored.board.ids)
+    metrics: Sequence[str] = tuple(board.metrics)
+
+    def of_board(trial: Trial, i: int, metric: str) -> float:
+        return float(board.values[trial.arm, metric][i])
+
+    score: Score = of_board
+    if stored.benchmark.run.repeats > 1:  # the board holds the means of repeats
+        metrics, score = _stored_scores(directory, board.ids)
+    folder = directory.file("tables")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for columns in parts(Trials(directory.trials, stored.board.arms, stored.board.ids), directory):
-            if writer is None:
-                kind = {name: (kinds | metrics).get(name, "string") for name in columns}
-                schema = pyarrow.schema([(name, pyarrow.type_for_alias(k)) for name, k in kind.items()])
-                writer = parquet.ParquetWriter(part, schema)
-            writer.write_table(_table(columns, schema, pyarrow, json))
-        if writer is not None:
-            writer.close()
-            part.replace(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / "answers.parquet", answers(trials, metrics, score))
+        _write(folder / "examples.parquet", examples(view))
+        _write(folder / "arms.parquet", iter([arms(view)]))
+        _write(folder / "comparisons.parquet", iter([comparisons(view)]))
     except OSError as error:
-        raise unwritable(path, error) from error
-    return writer is not None
+        raise unwritable(folder, error) from error
+    return True
 
 
-def _table(columns: dict[str, list[Any]], schema: Any, pyarrow: Any, json: Any) -> Any:
-    """Columns as an Arrow table, by way of JSON: at its first Python list pyarrow loads pandas, half a second."""
-    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    data = msgspec.json.Encoder().encode_lines(rows)
-    read = json.ReadOptions(use_threads=False, block_size=len(data) + 1)
-    parse = json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
-    return json.read_json(pyarrow.BufferReader(data), read_options=read, parse_options=parse)
+def _write(path: Path, groups: Iterator[Columns]) -> None:
+    """A file, whole or not at all."""
+    import pyarrow
+    from pyarrow import parquet
+
+    part, writer = path.with_suffix(".part"), None
+    for columns in groups:
+        table: Any = pyarrow.table({name: _array(name, values) for name, values in columns.items()})
+        writer = writer or parquet.ParquetWriter(part, table.schema)
+        writer.write_table(table)
+    if writer is not None:
+        writer.close()
+        part.replace(path)
+
+
+def _array(name: str, values: Sequence[Any]) -> Any:
+    """A column as Arrow holds it: texts, whole numbers or floats (NaN is null).
+
+    It is put together from buffers, because from a list pyarrow loads pandas first, which takes longer than the table.
+    """
+    import pyarrow
+
+    n = len(values)
+    if name in TEXTS or name.startswith("input."):
+        packed = [b"" if v is None else v.encode() for v in values]
+        ends = np.zeros(n + 1, dtype=np.int64)
+        np.cumsum([len(p) for p in packed], out=ends[1:])
+        there = _there([v is not None for v in values])
+        buffers = [there, pyarrow.py_buffer(ends), pyarrow.py_buffer(b"".join(packed))]
+        return pyarrow.Array.from_buffers(pyarrow.large_string(), n, buffers)
+    if name in WHOLE:
+        whole = np.asarray(values, dtype=np.int64)
+        return pyarrow.Array.from_buffers(pyarrow.int64(), n, [None, pyarrow.py_buffer(whole)])
+    numbers = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+    buffers = [_there(~np.isnan(numbers)), pyarrow.py_buffer(numbers)]
+    return pyarrow.Array.from_buffers(pyarrow.float64(), n, buffers)
+
+
+def _there(known: Any) -> Any:
+    """Which values are not null, as bits; None where all are there."""
+    import pyarrow
+
+    known = np.asarray(known, dtype=bool)
+    return None if known.all() else pyarrow.py_buffer(np.packbits(known, bitorder="little"))

@@ -62,6 +62,8 @@ def one_line(text: str, longest: int = 120) -> str:
 
 def storable(text: str) -> str:
     """What CSV and Parquet can hold: UTF-8, so a lone surrogate becomes U+FFFD; NUL too."""
+    if text.isascii() and "\0" not in text:
+        return text
     return _UNHELD.sub("\ufffd", text)
 
 
@@ -128,10 +130,20 @@ def _looked_up(a: Sequence[str], b: Sequence[str]) -> list[Piece]:
             pieces.append(Piece("same", word))
         else:
             pieces.append(Piece("extra", word))
+    item, at, between = 0, -1, ""  # what is lacking comes last, as it stands in the target, its items apart
     for word in b:
-        if _counts(word) and left[word.casefold()] > 0:
+        if not _counts(word):
+            item += "\n" in word
+            between = between + word if between is not None else None
+        elif left[word.casefold()] <= 0:
+            between = None
+        else:
             left[word.casefold()] -= 1
-            pieces += [Piece("same", " "), Piece("lacking", word)]
+            if at != item:
+                pieces += [Piece("same", " " if at < 0 else ", "), Piece("lacking", word)]
+            else:
+                pieces.append(Piece("lacking", (" " if between is None else between) + word))
+            at, between = item, ""
     return pieces
 
 
@@ -144,7 +156,7 @@ def _joined(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
         elif (
             len(made) > 1
             and made[-1].kind == "same"
-            and made[-2].kind == piece.kind == "extra"
+            and made[-2].kind == piece.kind != "same"
             and not made[-1].text.strip()
         ):
             gap = made.pop().text

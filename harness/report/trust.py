@@ -38,10 +38,9 @@ def trust(stored: Stored) -> tuple[Fact, ...]:
     trials = ", ".join(f"{a} {f.cost.trials}" for a, f in stored.fits.items())
     if trials:
         facts.append(Fact("dev trials an arm", trials, "each arm chose its knobs on dev, never on test"))
-    looks = stored.manifest.test_looks
-    facts.append(
-        Fact("test set used", figures.many(looks, "time"), "" if looks < 2 else "each look makes luck likelier")
-    )
+    looks = max(stored.manifest.test_looks, stored.verdict.test_looks)
+    luck = "by that many configurations; each look makes luck likelier" if looks > 1 else "by this configuration alone"
+    facts.append(Fact("test set used", figures.many(looks, "time"), luck))
     facts.append(_leaks(stored))
     judges = [m for m, s in stored.benchmark.metrics.items() if s.judge or s.scorer.startswith("judge")]
     if judges:
@@ -69,10 +68,17 @@ def _failed(stored: Stored) -> tuple[str, str]:
 
 
 def _leaks(stored: Stored) -> Fact:
+    """What hygiene found, and whether the answer stands without the rows that may have been seen."""
     found: Any = stored.extras.get("hygiene")
     if not isinstance(found, list):
         return Fact("leakage", "not stored with this run", "`harness check FILE` lists leaks")
-    return Fact("leakage", figures.many(len(found), "finding"), "test rows like a row of train, dev or a document")  # pyright: ignore
+    value, leakage = figures.many(len(found), "finding"), stored.verdict.leakage  # pyright: ignore[reportUnknownArgumentType]
+    if leakage is None:
+        return Fact("leakage", value, "no test row is like a row of train, dev or a document")
+    rows = figures.many(len(leakage.ids), "test row")
+    same = leakage.answer == stored.verdict.beat
+    said = "the same" if same else f"another: {leakage.answer}"
+    return Fact("leakage", value, f"without the {rows} that may have been seen the answer is {said}")
 
 
 def _priced(stored: Stored) -> tuple[str, str]:

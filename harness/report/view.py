@@ -9,40 +9,23 @@ import math
 from dataclasses import dataclass
 from typing import cast
 
+import msgspec
 import numpy as np
 
 from harness import economics, stats
-from harness.compare import Board, Cell, Comparison, Effort
+from harness.compare import Cell, Comparison, Effort
 from harness.recall import Recall
-from harness.records import DevTrial, Manifest
-from harness.report import figures, money
+from harness.records import DevTrial
+from harness.report import money
 from harness.report.checklist import Question, checklist
 from harness.report.examples import Flip, flips, tally
 from harness.report.figures import Fact
+from harness.report.headline import Answer, answer
 from harness.report.money import Bill, Ledger, Worth
 from harness.report.stored import Stored
 from harness.report.text import one_line
 from harness.report.trust import receipt, trust
-from harness.spec import Benchmark
-from harness.store import RunDirectory
 from harness.verdict import Verdict
-
-WORDS = {"yes": "Yes", "no": "No", "inconclusive": "Inconclusive"}
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The first thing that is read: one word, one sentence, why, and what would change it."""
-
-    status: str
-    word: str
-    sentence: str
-    because: str
-    worth: str
-    worth_status: str
-    would_change: tuple[str, ...]
-    figures: tuple[Fact, ...]
-    comparison: Comparison | None
 
 
 @dataclass(frozen=True)
@@ -105,14 +88,20 @@ class View:
     stored: Stored
 
     @property
+    def verdict(self) -> Verdict:
+        """The verdict with the answer to "is it worth it?" in it."""
+        asked = self.stored.verdict.comparison is not None
+        return msgspec.structs.replace(self.stored.verdict, payoff=money.payoff(self.worth) if asked else None)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the run wants said."""
         return self.stored.manifest.notes
 
 
-def build(directory: RunDirectory, benchmark: Benchmark, verdict: Verdict, manifest: Manifest, board: Board) -> View:
+def build(stored: Stored) -> View:
     """The view of a stored run. Pure: the same run gives the same view on any day."""
-    stored = Stored.read(directory, benchmark, verdict, manifest, board)
+    benchmark, manifest, board, verdict = stored.benchmark, stored.manifest, stored.board, stored.verdict
     billed, books = money.bills(stored), money.ledgers(stored)
     worth = money.worth(stored, billed, books.get(verdict.baseline or ""))
     rows = _arms(stored, billed)
@@ -124,7 +113,7 @@ def build(directory: RunDirectory, benchmark: Benchmark, verdict: Verdict, manif
         primary=benchmark.primary,
         metrics=dict(board.metrics),
         n=len(board.ids),
-        answer=_answer(stored, worth, rows),
+        answer=answer(stored, worth),
         arms=rows,
         pictures=_pictures(stored, billed),
         worth=worth,
@@ -136,96 +125,6 @@ def build(directory: RunDirectory, benchmark: Benchmark, verdict: Verdict, manif
         receipt=receipt(stored),
         stored=stored,
     )
-
-
-def _answer(stored: Stored, worth: Worth | str, rows: tuple[ArmRow, ...]) -> Answer:
-    verdict, made = stored.verdict, stored.verdict.comparison
-    asked = made is not None
-    status = verdict.beat if asked else "unasked"
-    money_said = worth.sentence if isinstance(worth, Worth) else ""
-    facts: list[Fact] = []
-    if made is not None:
-        between = figures.points_interval(made.low, made.high)
-        facts.append(
-            Fact(
-                f"difference in {made.metric}",
-                f"{figures.points(made.delta, made.low, made.high)} points",
-                f"{100 * (1 - made.alpha):.3g} % interval {between}; {made.n_pairs} examples",
-            )
-        )
-    if isinstance(worth, Worth):
-        facts += _money_facts(stored, worth)
-    elif asked:
-        facts.append(Fact("is it worth it?", "not priced", worth))
-    if not asked and rows:
-        best = max(rows, key=lambda r: r.cells[stored.primary].mean)
-        cell = best.cells[stored.primary]
-        value = figures.score(cell.mean, cell.low, cell.high)
-        between = figures.score_interval(cell.low, cell.high)
-        facts.append(Fact(f"best {stored.primary}: {best.name}", f"{value} of 100", f"interval {between}"))
-    return Answer(
-        status=status,
-        word=WORDS[verdict.beat] if asked else "Not asked",
-        sentence=_plain(verdict.sentence, WORDS[verdict.beat] if asked else "Not asked"),
-        because=_capital(verdict.because),
-        worth=money_said,
-        worth_status=worth.answer if isinstance(worth, Worth) else "unknown",
-        would_change=(*verdict.would_change, *_money_changes(worth)),
-        figures=tuple(facts),
-        comparison=made,
-    )
-
-
-def _plain(sentence: str, word: str) -> str:
-    """The sentence after its first word, which stands beside it."""
-    rest = sentence.removeprefix(f"{word}: ")
-    return _capital(one_line(rest, 400))
-
-
-def _capital(text: str) -> str:
-    """A sentence starts large, unless it starts with a name that is written small."""
-    first = text.split(" ", 1)[0]
-    return text if "_" in first else text[:1].upper() + text[1:]
-
-
-def _money_facts(stored: Stored, worth: Worth) -> list[Fact]:
-    saved, terms = worth.saved, worth.terms
-    word, sign = ("saves", 1) if saved.mean >= 0 else ("costs more", -1)
-    lower, upper = (figures.usd(v) for v in sorted((1000 * sign * saved.low, 1000 * sign * saved.high)))
-    each = figures.usd(1000 * abs(saved.mean))
-    facts = [Fact(f"{word} per 1,000 tasks", each, f"interval {lower} to {upper}, fixed costs apart")]
-    paid = worth.payback
-    if terms.fixed > 0 or terms.hosting > 0:
-        day = figures.day_after(stored.day, paid.months)
-        late = figures.months(paid.high)
-        text = f"{figures.months(paid.low)} to {late}" if paid.low != paid.high else ""
-        late = "too late: " if terms.months < paid.months < float("inf") else ""
-        lasts = f"{late}it lives {figures.months(terms.months)} ({worth.life.ends})"
-        never = "each task costs more" if worth.saved.mean <= 0 else "the saving does not cover the hosting"
-        note = (
-            (f"on {day}; " if day else f"{never}; " if paid.months == float("inf") else "")
-            + (f"interval {text}; " if text else "")
-            + lasts
-        )
-        facts.append(
-            Fact("pays back in" if paid.months < float("inf") else "pays back", figures.months(paid.months), note)
-        )
-    return facts
-
-
-def _money_changes(worth: Worth | str) -> tuple[str, ...]:
-    """Where the economic answer flips, each with all else as it is."""
-    if isinstance(worth, str):
-        return ()
-    lines: list[str] = []
-    at = worth.flips
-    if at.requests is not None:
-        lines.append(f"The money flips at {figures.about(at.requests)} requests a month.")
-    if at.price is not None and at.price > 0 and abs(at.price - 1) > 0.005:
-        lines.append(f"The money flips if a fine-tuned task costs {at.price:.2g} times what it does.")
-    if at.value is not None and at.value > 0:
-        lines.append(f"It flips where a correct answer is worth {figures.usd(at.value)}.")
-    return tuple(lines)
 
 
 def _arms(stored: Stored, billed: dict[str, Bill]) -> tuple[ArmRow, ...]:

@@ -255,7 +255,8 @@ async def run_job(job: TuneJob, tuner: Tuner, kit: Kit) -> Tuned:
     done = job.workdir / "tuned.json"
     if done.exists():
         return msgspec.json.decode(done.read_bytes(), type=Tuned)
-    errors = [f for f in tuner.validate(job) if f.severity == "error"]
+    findings = tuner.validate(job)
+    errors = [f for f in findings if f.severity == "error"]
     if errors:
         raise TuneError(
             Problem(f.message, where=f"{job.train.name}:{f.line}" if f.line else job.train.name) for f in errors
@@ -264,6 +265,8 @@ async def run_job(job: TuneJob, tuner: Tuner, kit: Kit) -> Tuned:
     tuned = await tuner.follow(job, id, kit.progress)
     if not tuned.checkpoints:
         raise TuneError(Problem(f"the {tuner.kind} job {id} ended without a model", fix=f"see {job.workdir}"))
+    said = [f"line {f.line}: {f.message}" if f.line else f.message for f in findings]
+    tuned = msgspec.structs.replace(tuned, info={**tuned.info, "findings": said})
     part = done.with_suffix(".part")
     part.write_bytes(msgspec.json.encode(tuned))
     part.replace(done)

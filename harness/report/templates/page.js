@@ -46,6 +46,11 @@ const dayAfter = (day, months) => {
   return date.toLocaleDateString("en-GB", {day: "numeric", month: "long", year: "numeric", timeZone: "UTC"});
 };
 
+const niceTicks = (top, most) => {
+  const size = 10 ** Math.floor(Math.log10(top / most)), step = [1, 2, 2.5, 5, 10].map(m => m * size).find(s => s >= top / most * .9999);
+  return Array.from({length: Math.floor(top / step + 1e-9)}, (_, i) => +((i + 1) * step).toPrecision(12));
+};
+
 // Text in which nothing hides, as harness/report/text.py shows it.
 const UNSEEN = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}\p{Cs}]/gu;
 const visible = text => text.replace(/\r\n/g, "\n").replace(UNSEEN, c => {
@@ -76,7 +81,15 @@ const lookedUp = (a, b) => {
   for (const w of b) if (counts(w)) left.set(w.toLowerCase(), (left.get(w.toLowerCase()) || 0) + 1);
   const take = w => { const k = w.toLowerCase(), n = left.get(k) || 0; if (n) left.set(k, n - 1); return n > 0; };
   for (const w of a) out.push([!counts(w) || take(w) ? "same" : "extra", w]);
-  for (const w of b) if (counts(w) && take(w)) out.push(["same", " "], ["lacking", w]);
+  let item = 0, at = -1, between = "";
+  for (const w of b) {
+    if (!counts(w)) { item += w.includes("\n"); if (between != null) between += w; }
+    else if (!take(w)) between = null;
+    else {
+      if (at !== item) out.push(["same", at < 0 ? " " : ", "], ["lacking", w]); else out.push(["lacking", (between ?? " ") + w]);
+      at = item; between = "";
+    }
+  }
   return out;
 };
 const aligned = (a, b) => {
@@ -95,7 +108,12 @@ const aligned = (a, b) => {
 };
 const marked = pieces => {
   const joined = [];
-  for (const [kind, text] of pieces) joined.length && joined.at(-1)[0] === kind ? joined.at(-1)[1] += text : joined.push([kind, text]);
+  for (const [kind, text] of pieces) {
+    const [last, before] = [joined.at(-1), joined.at(-2)];
+    if (last && last[0] === kind) last[1] += text;
+    else if (before && kind !== "same" && before[0] === kind && last[0] === "same" && !last[1].trim()) { joined.pop(); before[1] += last[1] + text; }
+    else joined.push([kind, text]);
+  }
   return joined.map(([kind, text]) => kind === "same" ? cut(text) : make(kind === "extra" ? "ins" : "del", {}, cut(text)));
 };
 
@@ -103,13 +121,13 @@ const marked = pieces => {
 const facts = JSON.parse($("facts").textContent);
 const CONTROLS = [
   ["requests", "requests a month", 10, 1e8, "log"],
-  ["base", "baseline, $ per 1,000 tasks", 1e-4, 100, "log"],
-  ["tuned", "fine-tune, $ per 1,000 tasks", 1e-4, 100, "log"],
-  ["fixed", "fine-tune costs more once, $", 0, 5000, ""],
-  ["hosting", "hosting costs more a month, $", 0, 3000, ""],
+  ["base", "baseline, $ per 1,000", 1e-4, 100, "log"],
+  ["tuned", "fine-tune, $ per 1,000", 1e-4, 100, "log"],
+  ["fixed", "extra cost once, $", 0, 5000, ""],
+  ["hosting", "extra hosting a month, $", 0, 3000, ""],
   ["months", "horizon, months", 1, 60, ""],
-  ["retrain", "retrained every … months", 0, 36, ""],
-  ["value", "value of a correct answer, $", 1e-5, 10, "log"],
+  ["retrain", "months to retraining", 0, 36, ""],
+  ["value", "a correct answer is worth, $", 1e-5, 10, "log"],
 ];
 const tidy = v => v == null ? null : +Number(v).toPrecision(4);
 const stated = name => {
@@ -124,6 +142,13 @@ const compute = (name, shown) => {
   const terms = {requests: shown.requests, base: as("base"), tuned: as("tuned"), fixed: exact("fixed", less("fixed")), hosting: exact("hosting", less("hosting")),
     months: shown.months, retrain: shown.retrain > 0 ? shown.retrain : null, value: shown.value};
   return {terms, ...economics.answer(facts.ledgers[name], terms, facts.daysLeft)};
+};
+const paid = (f, t) => {
+  const {months} = f.payback;
+  if (!months || t.value || f.quadrant.name === "dominated") return "";
+  if (months === Infinity) return " It does not pay back.";
+  if (months > f.life.months) return ` It would pay back in ${span(months)} and lives ${span(f.life.months)}.`;
+  return ` It pays back in ${span(months)}, by ${dayAfter(facts.day, months)}.`;
 };
 const sentence = (f, t) => {
   const over = `over ${span(f.life.months)}`, volume = `at ${about(t.requests)} requests a month ${over}`;
@@ -153,7 +178,7 @@ const outcome = (f, t) => {
   if (at.usd != null && at.usd > 0) flips.push(`${usd(1000 * at.usd)} per 1,000 fine-tuned tasks`);
   if (at.value != null && at.value > 0) flips.push(`${usd(at.value)} a correct answer`);
   if (at.score != null && Math.abs(at.score) <= 1) flips.push(`a difference of ${(100 * at.score).toFixed(1)} points`);
-  return make("div", {class: f.answer}, make("p", {class: "said"}, sentence(f, t)), make("dl", {class: "facts"},
+  return make("div", {class: f.answer}, make("p", {class: "said"}, sentence(f, t) + paid(f, t)), make("dl", {class: "facts"},
     fact("saved a month", usd(f.saved.mean * t.requests), `${usd(f.saved.low * t.requests)} to ${usd(f.saved.high * t.requests)} on tasks, before fixed costs and hosting`),
     fact("pays back in", span(f.payback.months), isFinite(f.payback.months) ? `on ${day}; ${span(f.payback.low)} to ${span(f.payback.high)}` : ""),
     fact("break-even", kinds[be.kind], be.kind === "at" || be.kind === "until" ? `${about(be.low)} to ${high} tasks` : ""),
@@ -173,7 +198,7 @@ const spending = (name, shown, f) => {
   for (let m = 0; m <= end; m += step) chart.append(
     make("line", {class: "grid", x1: `${m / end * 100}%`, x2: `${m / end * 100}%`, y1: 0, y2: height}),
     make("text", {class: "tick", x: `${m / end * 100}%`, y: height + 16, "text-anchor": m === 0 ? "start" : m / end > .94 ? "end" : "middle"}, m === 0 ? "month 0" : m / end < .15 ? "" : `${m}`));
-  for (const part of [.5, 1]) chart.append(make("line", {class: "grid", x1: 0, x2: "100%", y1: y(top * part), y2: y(top * part)}), make("text", {class: "tick", x: 0, y: y(top * part) - 3}, usd(+(top * part).toPrecision(3))));
+  for (const v of niceTicks(top, 3)) chart.append(make("line", {class: "grid", x1: 0, x2: "100%", y1: y(v), y2: y(v)}), make("text", {class: "tick", x: 0, y: y(v) - 3}, usd(v)));
   series.forEach(([kind, label, points], i) => {
     const inner = make("svg", {x: 0, y: 0, width: "100%", height, viewBox: `0 0 100 ${height}`, preserveAspectRatio: "none"});
     inner.append(make("polyline", {class: `series ${kind}${i ? "" : " dashed"}`, points: points.map(([m, v]) => `${m / end * 100},${y(v)}`).join(" ")}));
@@ -259,6 +284,8 @@ const browse = data => {
   const turn = by => { state.at += by; show(); $("examples").scrollIntoView(); };
   const filter = () => {
     const word = state.text.toLowerCase(), ds = data.ids.map((_, i) => change(i)), tally = {"": 0, broken: 0, fixed: 0, same: 0, failed: 0};
+    const alone = state.left === state.right;
+    if (alone && state.kind !== "failed") state.kind = "";
     listed = [];
     for (let i = 0; i < n; i++) {
       if (word && !texts[i].includes(word)) continue;
@@ -267,9 +294,9 @@ const browse = data => {
       if (state.kind && state.kind !== kind && !(state.kind === "failed" && bad)) continue;
       listed.push(i);
     }
-    const weight = i => ds[i] == null ? -1 : Math.abs(ds[i]);
+    const weight = i => alone ? (up ? -1 : 1) * (main[state.left][i] ?? 2) : ds[i] == null ? -1 : Math.abs(ds[i]);
     listed.sort((a, b) => weight(b) - weight(a) || (ds[a] ?? 0) - (ds[b] ?? 0) || a - b);
-    for (const [kind, button] of buttons) { button.textContent = `${KINDS.find(k => k[0] === kind)[1]} ${tally[kind].toLocaleString("en-US")}`; button.setAttribute("aria-pressed", kind === state.kind); }
+    for (const [kind, button] of buttons) { button.textContent = `${KINDS.find(k => k[0] === kind)[1]} ${tally[kind].toLocaleString("en-US")}`; button.setAttribute("aria-pressed", kind === state.kind); button.hidden = alone && !["", "failed"].includes(kind); }
     state.at = 0;
     show();
   };
@@ -294,8 +321,9 @@ const browse = data => {
   };
   const row = (i, open) => {
     const d = change(i), kind = kindOf(d), word = {fixed: "better", broken: "worse", same: "same", missing: "missing"}[kind];
-    const points = d ? ` ${d > 0 ? "+" : "−"}${Math.round(100 * Math.abs(d))}` : "";
-    const details = make("details", {class: `example ${kind}`, open}, make("summary", {}, make("span", {class: `tag ${kind}`}, word + points), " ",
+    const points = d ? ` ${d > 0 ? "+" : "−"}${Math.round(100 * Math.abs(d))}` : "", score = main[state.left][i];
+    const tag = state.left === state.right && score != null ? `${Math.round(100 * score)} of 100` : word + points;
+    const details = make("details", {class: `example ${kind}`, open}, make("summary", {}, make("span", {class: `tag ${kind}`}, tag), " ",
       make("span", {class: "title", dir: "auto"}, data.titles[i]), " ", make("span", {class: "quiet id"}, oneLine(data.ids[i]))));
     if (open) details.append(body(i));
     details.addEventListener("toggle", () => { if (details.open && details.children.length === 1) details.append(body(i)); });
