@@ -170,7 +170,9 @@ def write_parquet(directory: RunDirectory, view: View) -> bool:
     except ImportError:
         return False
     stored = view.stored
-    board, trials = stored.board, trials_of(directory, stored.benchmark, stored.board.ids)
+    board, trials = stored.board, stored.trials
+    if not isinstance(trials, Trials):
+        trials = trials_of(directory, stored.benchmark, board.ids)
     metrics: Sequence[str] = tuple(board.metrics)
 
     def of_board(trial: Trial, i: int, metric: str) -> float:
