@@ -268,7 +268,7 @@ def payoff(found: Worth | str) -> Payoff:
         high=known(found.month.high),
         payback_months=known(found.payback.months),
         break_even_requests=known(found.break_even.requests),
-        life_months=found.terms.months,
+        life_months=float(found.terms.months),
     )
 
 
