@@ -167,4 +167,4 @@ def rewrite(directory: RunDirectory) -> Result:
     decided = decide(directory, board, benchmark, frozen, result.manifest.test_looks)
     directory.save("verdict.json", decided)
     view = report.write(directory, benchmark, decided, result.manifest, board, trials)
-    return Result(directory, result.manifest, decided, False, view)
+    return Result(directory, result.manifest, view.verdict, False, view)
