@@ -16,6 +16,13 @@ from harness.models.base import whole
 
 Format = Literal["list", "text", "label", "json", "sql"]
 _FENCE = re.compile(r"^```[a-zA-Z]*\n(.*?)\n?```$", re.S)
+_FENCED = re.compile(r"```[a-zA-Z]*[ \t]*\n(.*?)(?:```|\Z)", re.S)
+_STATEMENT = re.compile(r"""(?:[^;'"`]|'[^']*'|"[^"]*"|`[^`]*`)*;""")
+_VERB = re.compile(
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:select|with|values|insert|update|delete|replace|create|drop|alter|attach|detach"
+    r"|pragma|vacuum|begin|commit|explain)\b",
+    re.I | re.S,
+)
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
 
 
@@ -68,6 +75,8 @@ class Answer:
         """A model's text as the format means it: a tuple of items, or a cleaned text.
 
         A list may be a JSON list, a comma list on one line, or one item a line; a code fence around it is taken off.
+        SQL is what stands in the first code fence if there is one, without the talk after its `;` (a second statement
+        is no talk and stays).
 
         Raises:
             Unreadable: the text is not in the format; its message says what was expected.
@@ -88,7 +97,9 @@ class Answer:
                 except (ValueError, RecursionError) as error:
                     raise Unreadable(f"not JSON: {error}") from None
                 return text
-            case "sql" | "text":
+            case "sql":
+                return _query(text)
+            case "text":
                 return text
 
     def normalise(self, text: str) -> str:
@@ -136,6 +147,13 @@ def _unfence(text: str) -> str:
     text = text.strip()
     match = _FENCE.match(text)
     return match.group(1).strip() if match else text
+
+
+def _query(text: str) -> str:
+    if fenced := _FENCED.search(text):
+        text = fenced.group(1).strip()
+    statement = _STATEMENT.match(text)
+    return statement.group() if statement and not _VERB.match(text, statement.end()) else text
 
 
 def _items(text: str) -> tuple[str, ...]:

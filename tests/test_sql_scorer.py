@@ -150,6 +150,30 @@ class TestRows:
         assert len(marks) == 1000
 
 
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("SELECT 1", "SELECT 1"),
+        ("SELECT 1;\n\nThis query counts one.", "SELECT 1;"),
+        ("Sure, here it is:\n```sql\nSELECT a\nFROM t;\n```\nIt selects a.", "SELECT a\nFROM t;"),
+        ("```\nSELECT a FROM t", "SELECT a FROM t"),
+        ("SELECT a FROM t WHERE b = 'x; y''s'; done", "SELECT a FROM t WHERE b = 'x; y''s';"),
+        ("SELECT 1; -- and now\nDROP TABLE t", "SELECT 1; -- and now\nDROP TABLE t"),
+        ("SELECT 1; /* ; */ pragma x", "SELECT 1; /* ; */ pragma x"),
+        ("SELECT 'never closed; DROP TABLE t", "SELECT 'never closed; DROP TABLE t"),
+    ],
+)
+def test_a_query_is_read_without_the_talk_around_it_and_never_without_a_second_statement(text: str, read: str) -> None:
+    assert Answer("sql").read(text) == read
+
+
+def test_reading_a_long_answer_takes_no_time() -> None:
+    started = time.perf_counter()
+    for text in ("'a" * 50_000, "/*" * 50_000 + ";", "; /*" * 50_000, "```\n" * 50_000, ";--" * 50_000):
+        Answer("sql").read(f"SELECT {text}")
+    assert time.perf_counter() - started < 2
+
+
 class TestHostile:
     def test_no_query_does_harm_or_outlasts_its_limit(self, folder: Path, tmp_path: Path) -> None:
         assert len({sql for sql, _ in HOSTILE}) >= 100
