@@ -16,6 +16,7 @@ from harness.records import Fit, Frozen, Manifest
 from harness.spec import Benchmark
 from harness.store import RunDirectory
 from harness.taskset import Example, digest
+from harness.trials import Trials
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,12 @@ class FinishedRun:
     @cached_property
     def board(self) -> Board:
         """All scores as arrays."""
-        return board_of(self.directory, self.benchmark)
+        return board_of(self.directory, self.benchmark, self.trials)
+
+    @cached_property
+    def trials(self) -> Trials:
+        """What the arms made of the test examples."""
+        return trials_of(self.directory, self.benchmark, tuple(e.id for e in self.examples))
 
     @cached_property
     def examples(self) -> Sequence[Example]:
@@ -81,7 +87,7 @@ class FinishedRun:
     def outcomes(self) -> dict[tuple[str, str], list[Completion | Failure | None]]:
         """What each arm made of each example, in the order of repeats; None where it is missing."""
         found: dict[tuple[str, str], list[Completion | Failure | None]] = {}
-        for _, trial in trials_of(self.directory, self.benchmark, self.board.ids).walk():
+        for _, trial in self.trials.walk():
             found.setdefault((trial.arm, trial.example), []).append(trial.completion or trial.failure)
         return found
 

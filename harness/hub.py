@@ -155,7 +155,7 @@ def _texts(rows: Any) -> Any:
 
     def named(batch: dict[str, list[Any]]) -> dict[str, list[str | None]]:
         return {
-            name: [None if v is None or v < 0 else feature.int2str(v) for v in batch[name]]
+            name: [None if v is None or v < 0 else str(feature.int2str(v)) for v in batch[name]]
             for name, feature in classes.items()
         }
 

@@ -182,7 +182,7 @@ def _break_even(asked: Asked, limit: float) -> GateOutcome:
     if verdict is None or baseline is None or baseline not in run.board.arms:
         raise Unanswerable("the run froze no baseline to break even against")
     asked_of = msgspec.structs.replace(verdict, candidate=arm, baseline=baseline)
-    stored = Stored.read(run.directory, run.benchmark, asked_of, run.manifest, run.board)
+    stored = Stored.read(run.directory, run.benchmark, asked_of, run.manifest, run.board, run.trials)
     worth = money.worth(stored, money.bills(stored), money.ledgers(stored).get(baseline))
     if isinstance(worth, str):
         raise Unanswerable(f"the break-even is not known: {worth}")
