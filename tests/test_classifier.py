@@ -90,7 +90,7 @@ def test_it_is_an_arm_like_any_other_and_pays_for_rows_and_seconds(tickets: Path
     bill = next(a.bill for a in seen.arms if a.name == "classifier")
     assert bill.labelling == 36.0
     facts = {fact.label: fact for fact in seen.checklist[0].facts}
-    assert "points below it" in facts["a classifier without a language model"].note
+    assert "points below it" in facts["classifier, without a language model"].note
 
 
 def test_the_same_rows_give_the_same_answers(tickets: Path) -> None:

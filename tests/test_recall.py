@@ -135,7 +135,7 @@ def test_arms_that_look_things_up_know_abstain_and_say_how_much_they_found(bench
     assert "| recall of passages |" in markdown.summary(view)
     page = html.page(view)
     assert "recall at 2: 100.0 of 100" in page
-    assert "its 2 passages hold 100.0 % of the relevant documents" in page
+    assert "its 2 passages hold 100.0\u00a0% of the relevant documents" in page
     found = gates.check(bench)
     assert [(o.arm, o.status) for o in found.outcomes] == [("rag", "pass"), ("tuned", "pass")]
 

@@ -23,6 +23,7 @@ import pytest
 from harness import pipeline, reading, specfile
 from harness.cache import Cache
 from harness.errors import DataError
+from harness.finished import FinishedRun
 from harness.reading import Result
 from harness.store import Log, RunDirectory
 from tests.test_pipeline import edit, run
@@ -334,7 +335,7 @@ def test_a_run_of_another_schema_version_is_refused_with_the_way_out(project: Pa
     assert manifest["schema"] == 1
     (directory.path / "manifest.json").write_text(json.dumps(manifest | {"schema": schema}))
     other = RunDirectory(directory.path)
-    for reads in (lambda: run(project), lambda: reading.rewrite(other), lambda: reading.changes(other, other)):
+    for reads in (lambda: run(project), lambda: reading.rewrite(other), lambda: FinishedRun.read(other)):
         with pytest.raises(DataError, match=rf"(?s)schema {schema}.*move it away and run again"):
             reads()
 

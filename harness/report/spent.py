@@ -118,7 +118,8 @@ def _hosting(stored: Stored, arm: str, bill: Bill) -> Fact:
 
 def _extras(stored: Stored) -> list[Fact]:
     """What the learning curve, the seeds and the second domain took, beside what was estimated."""
-    guesses = {str(e.get("name")): e.get("seconds") for e in _estimate(stored).get("extras", [])}
+    asked = _estimate(stored).get("extras", [])
+    guesses = {str(e.get("name")): _span(e.get("seconds"), figures.seconds) for e in asked}
     took: list[tuple[str, str, float, float | None]] = []
     for arm, curve in stored.learning.items():
         usd = [p.usd for p in curve.points]
@@ -133,7 +134,7 @@ def _extras(stored: Stored) -> list[Fact]:
     facts: list[Fact] = []
     for name, what, seconds, usd in took:
         guess = guesses.get(name)
-        beside = f"; estimated {figures.seconds(float(guess))}, answers included" if guess else ""
+        beside = f"; {guess}, answers included" if guess else ""
         value = "price unknown" if usd is None else figures.usd(usd)
         label = "second domain" if name == "forgetting" else name
         facts.append(Fact(label, value, f"{what}, {figures.seconds(seconds)}{beside}"))
@@ -159,9 +160,12 @@ def _total(stored: Stored, bill: Bill) -> float | None:
 
 
 def _band(stored: Stored, name: str, say: Callable[[float], str]) -> str:
-    span: Any = _estimate(stored).get(name)
+    return _span(_estimate(stored).get(name), say) or "not estimated"
+
+
+def _span(span: Any, say: Callable[[float], str]) -> str:
     if not isinstance(span, list | tuple) or len(span) != 2:  # pyright: ignore[reportUnknownArgumentType]
-        return "not estimated"
+        return ""
     low, high = (say(float(v)) for v in span)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     return f"estimated {low}" if low == high else f"estimated {low} to {high}"
 
