@@ -16,6 +16,7 @@ from harness import hub, rows, splits, template
 from harness.errors import DataError, Problem, SpecError, near
 from harness.paths import locate, shown, siblings
 from harness.references import documents_of
+from harness.scorers import style
 from harness.scorers.sandbox import Databases
 from harness.spec import Benchmark, ModelSpec, TaskSpec
 from harness.techniques import Rule
@@ -66,6 +67,8 @@ class Attachments:
                 self._model(("metrics", name, "judge"), metric.judge)
             if metric.scorer == "sql_execution" and isinstance(folder := metric.settings.get("databases"), str):
                 self._databases(("metrics", name, "settings", "databases"), folder)
+            if metric.scorer == "style" and isinstance(file := metric.settings.get("examples"), str):
+                self._style(("metrics", name, "settings", "examples"), file)
         if benchmark.task.documents is not None:
             self._rows(("task", "documents"), benchmark.task.documents)
         self._task("task", benchmark.task)
@@ -158,6 +161,16 @@ class Attachments:
         except DataError as error:
             for problem in error.problems:
                 self._say(path, f"{problem.what}: {problem.where}", fix=problem.fix)
+
+    def _style(self, path: YamlPath, value: str) -> None:
+        found = self._bytes(path, value)
+        if found is None:
+            return
+        try:
+            style.read(found[0])
+        except DataError as error:
+            for problem in error.problems:
+                self._say(path, f"{problem.where}: {problem.what}", problem.got, problem.valid, problem.fix)
 
     def _rows(self, path: YamlPath, value: str) -> None:
         file = self._locate(path, value)

@@ -30,10 +30,11 @@ from harness.models.base import Completion
 from harness.models.endpoint import Endpoint
 from harness.models.retrying import Retries
 from harness.prices import Price, token_price
-from harness.reading import Result, board_of, decide, read, test_looks, trials_of
+from harness.reading import Result, board_of, decide, read, standing_of, test_looks, trials_of
 from harness.records import Fit, Frozen, Limits, Manifest, Trial
 from harness.references import document_files, documents_of
 from harness.runner import plan, run, stopped
+from harness.scorers import embeds as scorer_embeds
 from harness.spec import Benchmark, Located
 from harness.store import Log, RunDirectory, flushing, write_whole
 from harness.taskset import SPLITS, SplitName, TaskSet
@@ -120,7 +121,7 @@ def embeds(benchmark: Benchmark) -> bool:
     """Whether an arm or a metric of the benchmark needs the embedder."""
     near = any(isinstance(t, FewShot) and set(t.select) & {"nearest", "diverse"} for t in benchmark.arms.values())
     shown = any(documents_of(t) for t in benchmark.arms.values())
-    return near or shown or any(m.scorer == "semantic_similarity" for m in benchmark.metrics.values())
+    return near or shown or any(scorer_embeds(m, benchmark.metrics) for m in benchmark.metrics.values())
 
 
 def _path(located: Located, path: str) -> Path:
@@ -306,15 +307,17 @@ class Stages:
         answers = trials.total - trials.missing
         names = [m for m in self.benchmark.metrics if done.count(m, trials.arms) < answers]
         if names:
-            scorers = {metric: await self.bench.scorer(metric) for metric in names}
-            self.directory.save("scorers.json", self._scorers() | {m: s.digest for m, s in scorers.items()})
+            made = {metric: await self.bench.scorer(metric) for metric in names}
+            self.directory.save("scorers.json", self._scorers() | {m: s.digest for m, s in made.items()})
+            known = await asyncio.to_thread(lambda: {m: k for m, s in made.items() if (k := s.standing) is not None})
+            self.directory.save("standing.json", standing_of(self.directory) | known)
 
             def show(walked: int) -> None:
                 self.bench.progress(Progress(status=f"score: {', '.join(names)}", done=walked, total=trials.total))
 
             with contextlib.closing(Log(self.directory.scores)) as log:
                 async with flushing(self.bench.cache, log):
-                    await scoring.score(trials, self.tasks.test, scorers, done, log, show)
+                    await scoring.score(trials, self.tasks.test, made, done, log, show)
         await self._agree()
 
     async def measure(self, fits: Mapping[str, Fit]) -> None:

@@ -16,7 +16,7 @@ from harness.hygiene import Finding, flagged_test_ids
 from harness.models.base import Usage
 from harness.paths import project_of
 from harness.prices import Price, cost
-from harness.records import Frozen, Limits, Manifest, SeedRuns
+from harness.records import Frozen, Limits, Manifest, SeedRuns, Standing
 from harness.scorers import PLAIN
 from harness.spec import Benchmark, MetricSpec
 from harness.store import RunDirectory
@@ -84,6 +84,11 @@ def board_of(directory: RunDirectory, benchmark: Benchmark, trials: Trials | Non
         price,
         directory.load("limits.json", Limits),
     )
+
+
+def standing_of(directory: RunDirectory) -> dict[str, Standing]:
+    """How far each metric's scorer may be believed, where that was measured."""
+    return directory.load("standing.json", dict[str, Standing]) or {}
 
 
 def test_looks(directory: RunDirectory) -> int:

@@ -67,6 +67,19 @@ class Score(Struct, frozen=True, gc=False):
     usage: Usage = Usage()
 
 
+class Standing(Struct, frozen=True):
+    """How far a metric's scorer may be believed, where that was measured: `standing.json` and `verdict.json`.
+
+    `right` is the share of `n` texts on which it was right, with its interval; `note` says it in a sentence.
+    """
+
+    note: str
+    n: int = 0
+    right: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
 class DevTrial(Struct, frozen=True):
     """One configuration or checkpoint scored on dev (on its first `n` rows, in a fixed order)."""
 

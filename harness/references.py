@@ -202,10 +202,11 @@ class _Check:
             if ":" in metric.scorer:
                 continue  # a file of the user's, which is not run before the run
             try:
-                self._kept(name, scorers.build(name, metric, answer, _never))
+                self._kept(name, scorers.build(name, metric, answer, _never, others=self._benchmark.metrics))
             except SpecError as error:
                 for p in error.problems:
-                    self._say(tuple(p.path.split(".")), p.what, p.valid, p.fix, p.got)
+                    if p.path.startswith(f"metrics.{name}."):  # a part of `all_of` says its own
+                        self._say(tuple(p.path.split(".")), p.what, p.valid, p.fix, p.got)
         self._forgetting()
         primary = [n for n, m in self._benchmark.metrics.items() if m.primary]
         for name in primary[1:]:

@@ -19,7 +19,7 @@ from harness.compare import Board, Cell, Comparison, cell, compare, comparison, 
 from harness.models.base import Struct
 from harness.reasons import points as points
 from harness.reasons import signed as signed
-from harness.records import Frozen, SeedRuns
+from harness.records import Frozen, SeedRuns, Standing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,7 +95,8 @@ class Verdict(Struct, frozen=True):
     """The answer to "did the fine-tune beat the baseline?", ready to be shown.
 
     `reason` is what keeps the answer from being what the interval says, empty when nothing does. `others` are the
-    other candidates (each at its Holm level), or with `best_of_all` every other arm.
+    other candidates (each at its Holm level), or with `best_of_all` every other arm. `standing` says of a metric how
+    far its scorer may be believed.
     """
 
     beat: stats.Answer
@@ -117,6 +118,7 @@ class Verdict(Struct, frozen=True):
     seeds: tuple[Seed, ...] = ()
     test_looks: int = 1
     payoff: Payoff | None = None
+    standing: dict[str, Standing] = {}
 
 
 def schema() -> dict[str, Any]:

@@ -331,14 +331,14 @@ class Workbench:
         from harness import scorers
 
         spec = spec or self.benchmark.metrics[metric]
-        if spec.scorer == "semantic_similarity":
+        if scorers.embeds(spec, others := self.benchmark.metrics):
             await self.embedder()
 
         def embedder() -> Embedder:
             assert self._embedder is not None
             return self._embedder
 
-        return scorers.build(metric, spec, answer or self.answer, embedder, self.locate, lambda: self.passages)
+        return scorers.build(metric, spec, answer or self.answer, embedder, self.locate, lambda: self.passages, others)
 
     @cached_property
     def passages(self) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 from harness.compare import Board, Cell, Comparison, cell, compare
 from harness.models.base import Completion, Failure, Missing
 from harness.recall import Recall, recall
-from harness.records import Fit, Forgetting, Frozen, LearningCurve, Manifest, SeedRuns, Trial
+from harness.records import Fit, Forgetting, Frozen, LearningCurve, Manifest, SeedRuns, Standing, Trial
 from harness.references import is_tuned
 from harness.report import figures
 from harness.spec import Benchmark
@@ -43,6 +43,7 @@ class Stored:
     learning: dict[str, LearningCurve] = field(default_factory=dict[str, LearningCurve])
     seed_runs: dict[str, SeedRuns] = field(default_factory=dict[str, SeedRuns])
     forgetting: Forgetting | None = None
+    standing: dict[str, Standing] = field(default_factory=dict[str, Standing])
 
     @staticmethod
     def read(
@@ -71,6 +72,7 @@ class Stored:
             learning={a: c for a in fits if (c := directory.load(f"learning/{a}.json", LearningCurve)) is not None},
             seed_runs={a: s for a in fits if (s := directory.load(f"seeds/{a}.json", SeedRuns)) is not None},
             forgetting=directory.load("forgetting.json", Forgetting),
+            standing=directory.load("standing.json", dict[str, Standing]) or {},
         )
 
     @property

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from harness import prices
+from harness.records import Standing
 from harness.report import figures
 from harness.report.figures import Fact
 from harness.report.stored import Stored
@@ -42,6 +43,7 @@ def trust(stored: Stored) -> tuple[Fact, ...]:
     luck = "by that many configurations; each look makes luck likelier" if looks > 1 else "by this configuration alone"
     facts.append(Fact("test set used", figures.many(looks, "time"), luck))
     facts.append(_leaks(stored))
+    facts += [Fact(one_line(m, 40), *_standing(s)) for m, s in stored.standing.items()]
     judges = [m for m, s in stored.benchmark.metrics.items() if s.judge or s.scorer.startswith("judge")]
     if judges:
         facts.append(Fact("judged by a model", ", ".join(judges), "without human labels: by judge only"))
@@ -50,6 +52,14 @@ def trust(stored: Stored) -> tuple[Fact, ...]:
         if flag in FLAGS:
             facts.append(Fact("mind", FLAGS[flag]))
     return tuple(facts)
+
+
+def _standing(found: Standing) -> tuple[str, str]:
+    """How often a metric's scorer is right, and by what that is known."""
+    if found.right is None or found.low is None or found.high is None:
+        return "", found.note
+    right = figures.score(found.right, found.low, found.high)
+    return f"right on {right} % ({figures.score_interval(found.low, found.high)})", found.note
 
 
 def _grouped(stored: Stored) -> str:

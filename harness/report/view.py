@@ -91,7 +91,8 @@ class View:
     def verdict(self) -> Verdict:
         """The verdict with the answer to "is it worth it?" in it."""
         asked = self.stored.verdict.comparison is not None
-        return msgspec.structs.replace(self.stored.verdict, payoff=money.payoff(self.worth) if asked else None)
+        payoff = money.payoff(self.worth) if asked else None
+        return msgspec.structs.replace(self.stored.verdict, payoff=payoff, standing=self.stored.standing)
 
     @property
     def notes(self) -> tuple[str, ...]:

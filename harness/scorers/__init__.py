@@ -11,13 +11,15 @@ from pydantic import ValidationError
 
 from harness.answer import Answer
 from harness.errors import Problem, SpecError
+from harness.scorers.all_of import AllOf
 from harness.scorers.base import Mark, PairScorer, Scorer
 from harness.scorers.custom import Custom
 from harness.scorers.facts import Fact, Hallucination
 from harness.scorers.semantic import SemanticSimilarity
 from harness.scorers.sql import SqlExecution
 from harness.scorers.structured import ExactSet, JsonMatch, SetF1, UnsupportedItems
-from harness.scorers.text import Abstention, Contains, Exact
+from harness.scorers.style import Style
+from harness.scorers.text import Abstention, Contains, Exact, Must
 from harness.techniques.rule import load
 
 if TYPE_CHECKING:
@@ -30,15 +32,26 @@ PLAIN: dict[str, type[PairScorer]] = {
     "exact": Exact,
     "contains": Contains,
     "fact": Fact,
+    "must": Must,
+    "style": Style,
     "json_match": JsonMatch,
     "sql_execution": SqlExecution,
     "unsupported_items": UnsupportedItems,
     "abstention": Abstention,
     "hallucination": Hallucination,
 }
-SCORERS: tuple[str, ...] = (*PLAIN, "semantic_similarity")
+SCORERS: tuple[str, ...] = (*PLAIN, "semantic_similarity", "all_of")
+_EMBEDS = ("semantic_similarity", "style")
+_GIVEN = ("name", "answer", "passages", "embedder")  # what a scorer is handed, beside its settings
 
-__all__ = ["SCORERS", "Mark", "Scorer", "build"]
+__all__ = ["SCORERS", "Mark", "Scorer", "build", "embeds"]
+
+
+def embeds(metric: MetricSpec, others: Mapping[str, MetricSpec]) -> bool:
+    """Whether a metric's scorer needs the embedder; `others` are the metrics that an `all_of` may name."""
+    if metric.scorer == "all_of":
+        return any(embeds(others[n], {}) for n in _parts(metric) if n in others)
+    return metric.scorer in _EMBEDS
 
 
 def build(
@@ -48,6 +61,7 @@ def build(
     embedder_factory: Callable[[], Embedder],
     locate: Callable[[str], Path] | None = None,
     passages: Callable[[], Mapping[str, str]] = dict,
+    others: Mapping[str, MetricSpec] | None = None,
 ) -> Scorer:
     """The scorer of a metric.
 
@@ -58,6 +72,7 @@ def build(
         locate: resolves a path of the benchmark file and keeps it inside the project; needed for `file.py:function`,
             and for settings that are paths to be where the benchmark file says.
         passages: the text of every passage that an arm may show, by its id; called when a scorer first needs one.
+        others: the benchmark's metrics by name, which `all_of` may hold together.
 
     Raises:
         SpecError: an unknown scorer or setting, a direction that the scorer does not have; all mistakes at once.
@@ -69,8 +84,18 @@ def build(
     elif metric.scorer == "semantic_similarity":
         scorer = SemanticSimilarity(name, answer, embedder_factory)
         known = ()
+    elif metric.scorer == "all_of":
+        parts = _together(name, metric, others or {})
+        skipped = [n for n, m in parts.items() if ".py:" in m.scorer and locate is None]  # a check runs no user's file
+        made = {
+            n: build(n, m, answer, embedder_factory, locate, passages) for n, m in parts.items() if n not in skipped
+        }
+        scorer = AllOf(name, made)
+        known = ("of",)
     elif metric.scorer in PLAIN:
-        return _plain(name, metric, answer, PLAIN[metric.scorer], locate, passages)
+        return _plain(name, metric, answer, PLAIN[metric.scorer], locate, {
+            "passages": passages, "embedder": embedder_factory,
+        })  # fmt: skip
     else:
         near = difflib.get_close_matches(metric.scorer, SCORERS, n=1)
         fix = f"did you mean {near[0]!r}?" if near else "name one of these, or a file.py:function inside the project"
@@ -89,10 +114,10 @@ def _plain(
     answer: Answer,
     kind: type[PairScorer],
     locate: Callable[[str], Path] | None,
-    passages: Callable[[], Mapping[str, str]],
+    given: Mapping[str, object],
 ) -> Scorer:
     path = f"metrics.{name}"
-    known = tuple(f for f in kind.model_fields if f not in ("name", "answer", "passages"))
+    known = tuple(f for f in kind.model_fields if f not in _GIVEN)
     problems = _unknown(metric, path, known)
     if kind is Abstention and not answer.abstain:
         problems.append(
@@ -106,8 +131,8 @@ def _plain(
         if locate and kind.model_fields[key].annotation is Path and isinstance(value, str):
             settings[key] = locate(value)
     try:
-        given = {"passages": passages} if kind is Hallucination else {}
-        scorer = kind.model_validate({**settings, **given, "name": name, "answer": answer})
+        handed = {k: v for k, v in given.items() if k in kind.model_fields}
+        scorer = kind.model_validate({**settings, **handed, "name": name, "answer": answer})
     except ValidationError as error:
         for e in error.errors(include_input=False, include_url=False):
             where, got = ".".join(str(part) for part in e["loc"]), settings.get(str(e["loc"][0]))
@@ -122,6 +147,36 @@ def _plain(
     if problems:
         raise SpecError(problems)
     return scorer
+
+
+def _parts(metric: MetricSpec) -> list[str]:
+    of = metric.settings.get("of")
+    return [str(n) for n in of] if isinstance(of, list | tuple) else []
+
+
+def _together(name: str, metric: MetricSpec, others: Mapping[str, MetricSpec]) -> dict[str, MetricSpec]:
+    """The metrics that an `all_of` holds together.
+
+    Raises:
+        SpecError: fewer than two, one that there is not, itself or another `all_of`.
+    """
+    path, named = f"metrics.{name}.settings.of", _parts(metric)
+    known = [n for n, m in others.items() if n != name and m.scorer != "all_of"]
+    if len(set(named)) < 2:
+        got = repr(metric.settings.get("of"))[:80]
+        fix = "write `settings: {of: [right, style]}`"
+        raise SpecError(
+            Problem("all_of needs two metrics at least", path=path, got=got, valid=", ".join(known), fix=fix)
+        )
+    if wrong := [n for n in named if n not in known]:
+        near = difflib.get_close_matches(wrong[0], known, n=1)
+        raise SpecError(
+            Problem(
+                "all_of names no metric that it can hold", path=path, got=repr(wrong[0])[:80], valid=", ".join(known),
+                fix=f"did you mean {near[0]!r}?" if near else "name metrics of this file, none of them all_of",
+            )
+        )  # fmt: skip
+    return {n: others[n] for n in dict.fromkeys(named)}
 
 
 def _custom(name: str, metric: MetricSpec, locate: Callable[[str], Path] | None) -> Custom:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from harness.answer import Answer, Unreadable
 from harness.models.base import Completion, Struct, Usage
+from harness.records import Standing
 from harness.taskset import Example, digest
 
 
@@ -38,6 +39,11 @@ class Scorer(Protocol):
     @property
     def digest(self) -> str:
         """Content hash of all that decides its marks: version, settings, embedder or judge."""
+        ...
+
+    @property
+    def standing(self) -> Standing | None:
+        """How far its marks may be believed, where that is measured; None for what is plain counting."""
         ...
 
     async def score(self, pairs: Sequence[tuple[Example, Completion]]) -> list[Mark]:
@@ -90,6 +96,11 @@ class PairScorer(BaseModel):
         a = self.answer
         settings = self.model_dump(mode="json", exclude={"name", "answer"})
         return digest([type(self).__name__, self.version, settings, a.format, a.labels, a.abstain, a.singular])
+
+    @property
+    def standing(self) -> Standing | None:
+        """None: what needs no examples and no judge is plain counting."""
+        return None
 
     def mark(self, example: Example, completion: Completion) -> Mark:
         """The mark of one pair. May raise: `Unreadable` is the answer's fault, anything else is the scorer's."""

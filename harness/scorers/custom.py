@@ -29,6 +29,10 @@ class Custom:
         ])  # fmt: skip
 
     @property
+    def standing(self) -> None:
+        """Nothing is known of it."""
+
+    @property
     def digest(self) -> str:
         """Content hash of the file, the function's name and the direction."""
         return self._digest

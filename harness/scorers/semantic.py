@@ -40,6 +40,10 @@ class SemanticSimilarity:
         self._embedder = embedder
 
     @property
+    def standing(self) -> None:
+        """Nothing is known of it."""
+
+    @property
     def digest(self) -> str:
         """Content hash of version, embedder and the answer format that says how texts are read."""
         return digest(["semantic_similarity", VERSION, self._embedder().digest, self._answer.format])

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from typing import ClassVar
 
+from pydantic import Field
+
 from harness.answer import singular
 from harness.models.base import Completion
 from harness.scorers.base import Mark, PairScorer, could_not_say
@@ -70,6 +72,31 @@ class Contains(PairScorer):
         absent = [" ".join(item) for item in wanted if not holds(text, item)]
         value = 1 - len(absent) / len(wanted)
         return Mark(value=value, reason=f"without {', '.join(absent)}" if absent else "")
+
+
+class Must(PairScorer):
+    """`must`: 1 if the answer holds every item of the kept column `must`, by whole words; else 0.
+
+    Items stand one a line (a list in the row); an item may name several wordings, parted by `|`, of which one is
+    enough. A right answer may so say much more than the fact: the target is one such answer.
+    """
+
+    column: str = Field("must", description="The kept column with what a right answer holds, one item a line.")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The items are in a kept column."""
+        return (self.column,)
+
+    def mark(self, example: Example, completion: Completion) -> Mark:
+        """1 or 0; the reason names what is not in the answer."""
+        wanted = [line for line in example.kept.get(self.column, "").splitlines() if words(line)]
+        if not wanted:
+            return could_not_say(f"the row names nothing in `{self.column}` that an answer must hold")
+        said = words(completion.text)
+        absent = [item for item in wanted if not any(w and holds(said, w) for w in map(words, item.split("|")))]
+        reason = f"without {', '.join(absent)}"[:500] if absent else ""
+        return Mark(value=float(not absent), label="wrong" if absent else "right", reason=reason)
 
 
 class Abstention(PairScorer):

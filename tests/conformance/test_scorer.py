@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import math
 import sys
 from pathlib import Path
@@ -49,8 +50,15 @@ FORMATS = {
     "fact": ABSTAINS,
     "hallucination": ABSTAINS,
     "sql_execution": Answer("sql"),
+    "must": Answer("text"),
+    "style": Answer("text"),
 }
-SETTINGS: dict[str, dict[str, Any]] = {"sql_execution": {"databases": "dbs"}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "sql_execution": {"databases": "dbs"},
+    "style": {"examples": "style.jsonl"},
+    "all_of": {"of": ["right", "whole"]},
+}
+OTHERS = {"right": MetricSpec(scorer="set_f1"), "whole": MetricSpec(scorer="exact_set")}
 LISTS = Answer("list", singular=True)
 TARGETS: dict[str, str | tuple[str, ...]] = {
     "json_match": '{"city": "Bonn", "year": 1949}',
@@ -64,9 +72,12 @@ ANSWERS = {
     "abstention": ["I don't know.", "It is Paris", "", "i do not know, perhaps Paris", "🥚"],
     "sql_execution": ["select egg.name from egg;", "SELECT id FROM egg", "", "DROP TABLE egg", "SELECT", "🥚"],
     "fact": ["It's 5 pounds for fourteen days.", "14 days", "I don't know", "", "🥚"],
+    "must": ["Eggs and some SALT, sadly.", "An egg.", "", "🥚"],
+    "style": ["yolk alas yolk alas", "plain plain fact", "", "🥚"],
     "hallucination": ["I do not know.", "2 eggs", "It is Paris", "", "🥚"],
 }
 LIST_ANSWERS = ['["egg", "SALT"]', "Eggs, Salt", "[]", '["unicorn horn"]', '["eggs"', "🥚"]
+KEPT = {"db": "hens", "must": "egg|ovum\nsalt"}
 NAMES = [*SCORERS, "own.py:overlap"]
 
 
@@ -76,16 +87,20 @@ def made(name: str, folder: Path, embedder: WordEmbedder | None = None) -> Score
     (folder / "dbs" / "hens").mkdir(parents=True, exist_ok=True)
     (folder / "dbs" / "hens" / "schema.sql").write_text("CREATE TABLE egg(id INTEGER, name TEXT);")
     (folder / "dbs" / "hens" / "fill_a.sql").write_text("INSERT INTO egg VALUES (1, 'Faverolles'), (2, NULL);")
+    texts = [{"text": f"{w} {s} {w} {s}", "style": int(s == "alas"), "cluster": w}
+             for w in ("yolk", "hen", "shell", "coop", "feed", "straw", "cock", "chick", "nest", "farm", "brood")
+             for s in ("alas", "plain")]  # fmt: skip
+    (folder / "style.jsonl").write_text("\n".join(map(json.dumps, texts)))
     return build(
         "metric", MetricSpec(scorer=name, settings=SETTINGS.get(name, {})), FORMATS.get(name, LISTS),
-        lambda: embedder or WordEmbedder(), lambda p: folder / p,  # type: ignore[arg-type, return-value]
+        lambda: embedder or WordEmbedder(), lambda p: folder / p, others=OTHERS,  # type: ignore[arg-type, return-value]
     )  # fmt: skip
 
 
 def pairs(name: str) -> list[tuple[Example, Completion]]:
     """An example against answers right, half right, wrong, empty and unreadable."""
     target = TARGETS.get(name, ("egg", "salt"))
-    example = Example("e1", {"title": "Omelette", "lines": "2 eggs\nsalt"}, target, "test", kept={"db": "hens"})
+    example = Example("e1", {"title": "Omelette", "lines": "2 eggs\nsalt"}, target, "test", kept=KEPT)
     return [(example, Completion(text=text)) for text in ANSWERS.get(name, LIST_ANSWERS)]
 
 
@@ -132,7 +147,7 @@ class TestScorer:
             assert own.digest != scorer.digest
             return
         with pytest.raises(SpecError, match=r"metrics\.metric\.higher_is_better"):
-            build("metric", spec, FORMATS.get(name, LISTS), WordEmbedder)  # type: ignore[arg-type]
+            build("metric", spec, FORMATS.get(name, LISTS), WordEmbedder, others=OTHERS)  # type: ignore[arg-type]
 
     def test_its_input_is_left_as_it_was(self, name: str, tmp_path: Path) -> None:
         batch = pairs(name)
@@ -148,7 +163,8 @@ READS = [name for name in SCORERS if name not in FORMATS and name != "contains"]
 def test_an_unreadable_answer_gets_the_worst_mark_and_is_not_missing(name: str, tmp_path: Path) -> None:
     scorer = made(name, tmp_path)
     (mark,) = asyncio.run(scorer.score([(pairs(name)[0][0], Completion(text='["egg"'))]))
-    assert (mark.value, mark.label) == (0.0 if scorer.higher_is_better else 1.0, "unparseable")
+    assert mark.value == (0.0 if scorer.higher_is_better else 1.0)
+    assert mark.label.endswith("unparseable")
 
 
 def test_importing_the_scorers_loads_nothing_heavy() -> None:
