@@ -68,7 +68,8 @@ async def attempt(solver: Solver, example: Example, repeat: int, answer: Answer)
 
 def stopped(first: Missing, what: str) -> Incomplete:
     """The error of a run that lacks answers (`what`, counted): why the first is missing, and what to do about it."""
-    fix = "run the same command again: only what is missing is asked"
+    again = "run the same command again: only what is missing is asked"
+    fix = f"{first.fix}; then {again}" if first.fix else again
     if first.type == "budget":
         fix = "raise run.max_usd and run again: what was answered is kept and free"
     return Incomplete(Problem(f"{what} are missing: {first.message}", fix=fix))

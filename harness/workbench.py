@@ -141,6 +141,10 @@ class Workbench:
             tasks = [group.create_task(one(e)) for e in examples]
         outcomes = [t.result() for t in tasks]
         missing = [o for o in outcomes if isinstance(o, Missing)]
+        if len(missing) == len(outcomes) and missing and missing[0].fix and not self._answered:
+            # nothing was ever answered, and time mends nothing: a mistake of the question, not a run that stopped
+            what = f"the endpoint gives no answer: {missing[0].message}"
+            raise ModelError(Problem(what, path="model", fix=missing[0].fix))
         if missing:
             raise stopped(missing[0], f"{len(missing)} of {len(outcomes)} answers ({label})")
         answered = [o for o in outcomes if not isinstance(o, Missing)]

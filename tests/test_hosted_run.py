@@ -103,6 +103,27 @@ def test_an_endpoint_that_refuses_every_request_stops_the_run(tmp_path: Path, mo
     assert asked == 10  # the dev rows
 
 
+@pytest.mark.parametrize(
+    ("key", "port", "says"),
+    [("another", None, r"(?s)401: .*set GATEWAY_KEY to a key"), (KEY, 9, "(?s)no connection: .*check that a server")],
+)
+def test_an_endpoint_that_was_never_there_is_a_mistake_and_no_outage(
+    key: str, port: int | None, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_KEY", KEY)
+    server = ChatServer(key=key)
+    with Thread(server), pytest.raises(ModelError, match=says):
+        run(at_gateway(tmp_path, server.url if port is None else f"http://127.0.0.1:{port}/v1"))
+
+
+def test_a_key_that_is_taken_back_is_named_as_what_to_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_KEY", KEY)
+    server = ChatServer(answer=lambda call: "red", rule=lambda call: status(401) if call.number > 10 else None)
+    said = r"set GATEWAY_KEY to a key .* accepts; then run the same command again"
+    with Thread(server), pytest.raises(Incomplete, match=said):
+        run(at_gateway(tmp_path, server.url))
+
+
 def test_a_model_that_a_gateway_tuned_stays_at_the_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The base has no `openai/` in front: neither the rows nor the key may go to OpenAI."""
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from harness.errors import Failed, ModelError, Outage
 from harness.models.base import Completion, Message, Request
@@ -181,6 +184,9 @@ def test_a_redirect_takes_no_key_elsewhere() -> None:
         (status(400, "messages[0] is bad"), "invalid"),
         (status(422, "cannot be read"), "invalid"),
         (raw(b'{"error": {"code": "content_filter", "message": "no"}}'), "content_filter"),
+        (raw(b'{"choices": [{"index": 0, "finish_reason": "content_filter"}]}'), "content_filter"),  # no message at all
+        (replied(None, "refusal"), "refused"),
+        (replied([{"type": "refusal", "refusal": "I cannot."}]), "refused"),  # type: ignore[arg-type]
     ],
 )
 def test_failures_of_the_arm(fault: Fault, kind: str) -> None:
@@ -190,6 +196,16 @@ def test_failures_of_the_arm(fault: Fault, kind: str) -> None:
     assert (failure.boundary, failure.type) == ("model", kind)
     assert failure.model
     assert failure.seconds > 0
+
+
+@pytest.mark.parametrize("style", ["azure_v1", "azure_classic"])
+def test_azure_bills_the_prompt_that_it_filtered(style: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", KEY)
+    version = {"api_version": "2024-10-21"} if style == "azure_classic" else {}
+    with pytest.raises(Failed) as caught:
+        once(status(400, "filtered", "content_filter"), server=ChatServer(style=style), id="azure/gpt-test", **version)
+    assert caught.value.failure.usage.input > 0
+    assert caught.value.failure.usage.estimated
 
 
 def test_a_filtered_answer_keeps_text_and_bill() -> None:
@@ -248,6 +264,7 @@ def test_what_only_a_person_can_end_is_not_asked_again(fault: Fault) -> None:
         once(fault)
     assert caught.value.fatal
     assert not caught.value.retry
+    assert caught.value.missing.fix
 
 
 @pytest.mark.parametrize("fault", [hang, drip])
@@ -266,8 +283,19 @@ def test_an_unreachable_server_is_an_outage() -> None:
         finally:
             await model.close()
 
-    with pytest.raises(Outage, match="no connection"):
+    with pytest.raises(CallFailed, match="no connection") as caught:
         asyncio.run(main())
+    assert caught.value.unreachable
+    assert "http://127.0.0.1:1/v1" in caught.value.missing.fix
+
+
+def test_an_error_in_a_200_is_waited_for_as_its_header_says() -> None:
+    async def fault(call: Any) -> web.Response:
+        return web.json_response({"error": {"code": 429, "message": "slow down"}}, headers={"retry-after": "7"})
+
+    with pytest.raises(CallFailed) as caught:
+        once(fault)
+    assert (caught.value.status, caught.value.after) == (429, 7.0)
 
 
 def test_a_cut_reply_was_billed_and_a_proxys_page_was_not() -> None:
@@ -403,11 +431,30 @@ def test_a_foreign_host_gets_the_key_only_by_name() -> None:
 
 
 def test_a_host_that_wants_a_key_says_how_to_give_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(CallFailed, match=r"OPENAI_API_KEY's"):
+    with pytest.raises(CallFailed) as caught:
         once(server=ChatServer(key="another"))
+    assert "set OPENAI_API_KEY to a key" in caught.value.missing.fix
     monkeypatch.delenv("OPENAI_API_KEY")
-    with pytest.raises(CallFailed, match="api_key_env"):
+    with pytest.raises(CallFailed) as caught:
         once(server=ChatServer(), id="llama")
+    assert "`api_key_env`" in caught.value.missing.fix
+
+
+@pytest.mark.parametrize("key", ["none", "EMPTY", "lm"])
+def test_a_word_in_the_place_of_a_key_is_no_secret(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    assert once(replied(f"{key} of the lot"), server=ChatServer(key=key)).text == f"{key} of the lot"
+
+
+@pytest.mark.parametrize("body", [{"detail": "bad %s"}, ["%s"]])
+def test_a_key_behind_escapes_does_not_show(monkeypatch: pytest.MonkeyPatch, body: Any) -> None:
+    key = 'sk-a/b"c+d'
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    told = json.dumps(body).replace("%s", json.dumps(key)[1:-1]).replace("/", "\\/").encode()
+    with pytest.raises(CallFailed, match=r"401: .*\[key\]"):
+        once(raw(told, code=401), server=ChatServer(key=key))
+    with pytest.raises(CallFailed, match=r"it starts .*\[key\]"):
+        once(raw(told[:-1]), server=ChatServer(key=key))
 
 
 def test_the_key_never_shows(caplog: pytest.LogCaptureFixture) -> None:
@@ -519,14 +566,22 @@ def test_the_digest_is_the_endpoint_and_model_and_not_the_patience() -> None:
         ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
         ({"retry-after": "Sun, 22 Nov 2026 10:00:07 GMT", "date": "Sun, 22 Nov 2026 10:00:00 GMT"}, 7.0),
         ({"retry-after": "Sun, 22 Nov 2020 10:00:00 GMT"}, 0.0),
+        ({"retry-after": "Sun Nov 22 10:00:07 2026", "date": "Sun, 22 Nov 2026 10:00:00 GMT"}, 7.0),
+        ({"retry-after": "2s"}, 2.0),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "-3"}, None),
         ({"retry-after": "nan"}, None),
         ({}, None),
     ],
 )
-def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
-    assert retry_after(headers) == seconds
+def test_retry_after(headers: dict[str, str], seconds: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert retry_after(headers) == seconds
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize(

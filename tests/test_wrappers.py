@@ -240,6 +240,22 @@ def test_a_dead_endpoint_costs_one_call_each_until_it_answers() -> None:
     assert run(model.generate(ask("y"))).text == "fine"
 
 
+def test_where_nothing_ever_answered_it_is_said_in_seconds() -> None:
+    """A wrong URL is not waited for as a server is that answered before."""
+    calls = sequence(broken(unreachable=True, fix="check the URL"))
+    model, slept = retrying(calls)
+    with pytest.raises(Outage) as caught:
+        run(model.generate(ask("x")))
+    assert (calls.count, caught.value.missing.fix) == (5, "check the URL")
+    assert sum(slept) < 10
+    calls = Calls(lambda n: broken(unreachable=True) if n else "there")
+    model, _ = retrying(calls)
+    run(model.generate(ask("x")))
+    with pytest.raises(Outage):
+        run(model.generate(ask("y")))
+    assert calls.count == 1 + Retries().attempts
+
+
 def test_an_empty_purse_keeps_what_the_calls_before_cost() -> None:
     empty = Outage(Missing(type="budget", message="spent"))
     model, _ = retrying(sequence(broken(usage=Usage(input=7)), empty))

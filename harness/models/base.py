@@ -148,7 +148,10 @@ class Failure(Struct, frozen=True, gc=False):
 
 
 class Missing(Struct, frozen=True, gc=False):
-    """No answer was to be had (outage, budget): the pair is dropped and counted. What it cost is kept."""
+    """No answer was to be had (outage, budget): the pair is dropped and counted. What it cost is kept.
+
+    `fix` is what a person has to do before another try makes sense; empty where time may mend it.
+    """
 
     type: Literal["outage", "budget"]
     message: str = ""
@@ -156,6 +159,7 @@ class Missing(Struct, frozen=True, gc=False):
     attempts: int = 1
     model: str = ""
     others: tuple[Part, ...] = ()
+    fix: str = ""
 
 
 def billed(outcome: Completion | Failure | Missing) -> tuple[Part, ...]:

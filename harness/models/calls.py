@@ -11,6 +11,7 @@ import math
 import re
 import time
 from collections.abc import Mapping
+from datetime import UTC
 
 from harness.errors import Outage
 from harness.models.base import Missing, Struct, Usage
@@ -29,6 +30,8 @@ class CallFailed(Outage):
         status: the HTTP status, where there was one.
         after: seconds that the endpoint asked to wait (Retry-After), or None.
         usage: what the call was billed although nothing usable came of it.
+        fix: what a person has to do, where time mends nothing.
+        unreachable: no connection could be made.
     """
 
     def __init__(
@@ -40,12 +43,15 @@ class CallFailed(Outage):
         status: int | None = None,
         after: float | None = None,
         usage: Usage | None = None,
+        fix: str = "",
+        unreachable: bool = False,
     ) -> None:
-        super().__init__(Missing(type="outage", message=message, usage=usage or Usage()))
+        super().__init__(Missing(type="outage", message=message, usage=usage or Usage(), fix=fix))
         self.retry = retry
         self.fatal = fatal
         self.status = status
         self.after = after
+        self.unreachable = unreachable
 
 
 class Limits(Struct, frozen=True):
@@ -72,7 +78,7 @@ def limits(headers: Mapping[str, str]) -> Limits | None:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from retry-after-ms, or Retry-After as seconds or an HTTP date; None when not said.
+    """Seconds to wait, from retry-after-ms, or Retry-After as seconds (`2`, `2s`) or an HTTP date; None when not said.
 
     A date is read against the server's own Date header where there is one, so that a clock that goes wrong here does
     not send a request early.
@@ -84,7 +90,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     text = headers.get("retry-after")
     if text is None:
         return None
-    seconds = _number(text)
+    seconds = duration(text)
     if seconds is not None:
         return seconds
     then = _timestamp(text)
@@ -115,6 +121,7 @@ def _number(text: str) -> float | None:
 
 def _timestamp(text: str) -> float | None:
     try:
-        return email.utils.parsedate_to_datetime(text).timestamp()
+        then = email.utils.parsedate_to_datetime(text)
+        return (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp()  # HTTP knows no time but UTC
     except (ValueError, TypeError, OverflowError):
         return None

@@ -6,11 +6,12 @@ A key is only ever named here (by its variable); it is read when a client is mad
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from harness.errors import ModelError, Problem
 
@@ -20,6 +21,10 @@ _OFFICIAL = {
     "azure": ("azure.com", "azure.us", "azure.cn", "microsoft.com"),
 }
 _KEY_ENV = {"openai": "OPENAI_API_KEY", "azure": "AZURE_OPENAI_API_KEY"}
+
+SECRET = 8
+"""Characters that a key has at least: what is shorter (`none`, `EMPTY`, `ollama`) is a word that servers without keys
+are given, and stands in answers too."""
 
 Environ = Mapping[str, str]
 
@@ -112,6 +117,12 @@ class Endpoint:
             raise ModelError(Problem(what, path="model.api_key_env", fix=f"set {self.key_env} again, without them"))
         return value
 
+    def scrub(self, text: str) -> str:
+        """The text without the key, should an endpoint repeat it."""
+        for name in (self.key_env, "AZURE_OPENAI_AD_TOKEN"):
+            text = hidden(text, os.environ.get(name or "", "").strip())
+        return text
+
     @staticmethod
     def of(spec: EndpointSpec, environ: Environ | None = None) -> Endpoint:
         """Resolve a model's YAML. Raises `ModelError`; touches no network and reads no key.
@@ -139,6 +150,17 @@ class Endpoint:
                 fix="add the base_url of the server that has this model",
             )
         )
+
+
+def hidden(text: str, secret: str, mark: str = "[key]") -> str:
+    """The text without a secret, as it is or as JSON and URLs write it."""
+    if len(secret) < SECRET:
+        return text
+    written = json.dumps(secret)[1:-1]
+    for form in (secret, written, written.replace("/", "\\/"), quote(secret), quote(secret, safe="")):
+        if form in text:
+            text = text.replace(form, mark)
+    return text
 
 
 def is_loopback(host: str) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import os
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
@@ -111,12 +110,12 @@ async def get(endpoint: Endpoint, path: str) -> Read:
         response = error.response
     except openai.APIConnectionError as error:
         said = str(error.__cause__ or error)
-        return Read(0, said=f"no connection: {_scrub(said, endpoint)[:200]}")
+        return Read(0, said=f"no connection: {endpoint.scrub(said)[:200]}")
     except TimeoutError:
         return Read(0, said=f"no answer within {SECONDS:g} s")
     finally:
         await client.close()
-    text = _scrub(response.text, endpoint)
+    text = endpoint.scrub(response.text)
     try:
         body: Any = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError):
@@ -151,9 +150,3 @@ def _day(value: Any) -> date | None:
     except (ValueError, OverflowError, OSError):
         pass
     return None
-
-
-def _scrub(text: str, endpoint: Endpoint) -> str:
-    """The text without the key, should an endpoint repeat it."""
-    key = os.environ.get(endpoint.key_env or "", "").strip()
-    return text.replace(key, "[key]") if key else text

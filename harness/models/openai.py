@@ -8,7 +8,6 @@ never pays for it.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -78,6 +77,7 @@ class OpenAIModel:
         self._closed = False
         self._max_tokens = "max_tokens"
         self._left_out: set[str] = set()
+        self._fixes = _fixes(endpoint)
 
     def count_tokens(self, messages: tuple[Message, ...]) -> int:
         """Estimated: the endpoint's tokenizer is not to be had."""
@@ -96,11 +96,13 @@ class OpenAIModel:
             message = f"no whole answer within {self._timeout:g} s"
             raise CallFailed(message, retry=True, usage=usage) from None
         except Failed as failed:
+            failure = failed.failure
+            usage, model = failure.usage, failure.model or self.endpoint.model
+            if self.endpoint.api == "azure" and failure.type == "content_filter" and not usage.input:
+                # Azure bills the prompt that it evaluated and filtered, and says no usage with the 400
+                usage = Usage(input=estimate_prompt(request.messages), estimated=True)
             seconds = time.perf_counter() - started
-            failure = msgspec.structs.replace(
-                failed.failure, seconds=seconds, model=failed.failure.model or self.endpoint.model
-            )
-            raise Failed(failure) from None
+            raise Failed(msgspec.structs.replace(failure, usage=usage, model=model, seconds=seconds)) from None
         return msgspec.structs.replace(
             completion, seconds=time.perf_counter() - started, model=completion.model or self.endpoint.model
         )
@@ -140,16 +142,20 @@ class OpenAIModel:
                 if not self._adapt(error, payload):
                     after = retry_after(error.response.headers)
                     raise refused(
-                        error.status_code, error.body, error.response.text, after, self._scrub, self._hint(error)
+                        error.status_code, error.body, error.response.text, after, self.endpoint.scrub, self._fixes
                     ) from None
             except openai.APIConnectionError as error:
                 cause = error.__cause__
-                said = self._scrub(str(cause) or type(cause).__name__ if cause else "connection error")[:300]
-                raise CallFailed(f"no connection, or it broke: {said}", retry=True) from None
+                said = self.endpoint.scrub(str(cause) or type(cause).__name__ if cause else "connection error")[:300]
+                if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):
+                    fix = f"check that a server answers at {self.endpoint.url}"
+                    raise CallFailed(f"no connection: {said}", retry=True, fix=fix, unreachable=True) from None
+                raise CallFailed(f"the connection broke: {said}", retry=True) from None
             else:
                 self._observe(response.headers)
                 content_type = response.headers.get("content-type", "")
-                return read(response.content, content_type, request, self._scrub)
+                after = retry_after(response.headers)
+                return read(response.content, content_type, request, self.endpoint.scrub, after)
 
     def _payload(self, request: Request) -> dict[str, Any]:
         """The request's JSON. A repeat has its own seed, or an endpoint that honours seeds would answer the same."""
@@ -187,26 +193,23 @@ class OpenAIModel:
                 return True
         return False
 
-    def _hint(self, error: openai.APIStatusError) -> str:
-        """What a person may do about a status, beyond what the endpoint says."""
-        if error.status_code == 401 and self.endpoint.key_env is None:
-            return " (no key was sent to this host; `api_key_env` names the variable that holds one)"
-        if error.status_code == 401:
-            return f" (the key is {self.endpoint.key_env}'s)"
-        return ""
-
     def _observe(self, headers: Mapping[str, str]) -> None:
         """Pass on the rate limits of a reply."""
         if self._on_limits is not None and (found := limits(headers)) is not None:
             self._on_limits(found)
 
-    def _scrub(self, text: str) -> str:
-        """The text without the key, should an endpoint repeat it."""
-        for name in (self.endpoint.key_env, "AZURE_OPENAI_AD_TOKEN"):
-            key = os.environ.get(name, "").strip() if name else ""
-            if key and key in text:
-                text = text.replace(key, "[key]")
-        return text
+
+def _fixes(endpoint: Endpoint) -> dict[int, str]:
+    """What a person may do about a status that time does not mend."""
+    key = f"set {endpoint.key_env} to a key that {endpoint.url} accepts"
+    if endpoint.key_env is None:
+        key = "no key was sent to this host; `api_key_env` names the variable that holds one"
+    what = "deployment" if endpoint.api == "azure" else "model"
+    return {
+        401: key,
+        403: f"ask for access to {endpoint.model} with this key, or use another key or model",
+        404: f"check the {what}'s name, {endpoint.model}, and the URL, {endpoint.url}; `harness check FILE` reads both",
+    }
 
 
 def make_client(endpoint: Endpoint, timeout: float) -> openai.AsyncOpenAI:

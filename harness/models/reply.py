@@ -24,6 +24,8 @@ _OVERFLOW = re.compile(
     re.IGNORECASE,
 )
 
+NO_MONEY = "add credit or raise the limit at the provider"
+
 MOST_TOKENS = 10**9
 """No call has more: what says so is no count."""
 
@@ -63,7 +65,7 @@ def estimate_prompt(messages: tuple[Message, ...]) -> int:
     return 3 + sum(3 + estimate_tokens(m.content) for m in messages)
 
 
-def read(body: bytes, content_type: str, request: Request, scrub: Scrub) -> Completion:
+def read(body: bytes, content_type: str, request: Request, scrub: Scrub, after: float | None = None) -> Completion:
     """The completion of a 200. Raises `Failed` (filtered, refused) or `CallFailed` (nothing usable came).
 
     Args:
@@ -71,6 +73,7 @@ def read(body: bytes, content_type: str, request: Request, scrub: Scrub) -> Comp
         content_type: as the header has it, for the message.
         request: what was asked, to estimate usage that was not sent.
         scrub: takes the key out of a text that people will see.
+        after: Retry-After in seconds, which some gateways send beside an error in a 200.
     """
     try:
         reply = _decode(body.removeprefix(b"\xef\xbb\xbf"))
@@ -86,11 +89,14 @@ def read(body: bytes, content_type: str, request: Request, scrub: Scrub) -> Comp
             status=200,
             usage=billed,
         ) from None
-    if not reply.choices or reply.choices[0].message is None:
-        raise _no_choice(reply, request, scrub)
-    choice, message = reply.choices[0], reply.choices[0].message
+    choice = reply.choices[0] if reply.choices else None
+    if choice is None or (choice.message is None and choice.finish_reason != "content_filter"):
+        raise _no_choice(reply, request, scrub, after)
+    message = choice.message or _Message()  # Azure leaves the message out of what it filtered whole
     text = scrub(_text(message.content))
-    refusal = scrub(_text(message.refusal))
+    refusal = scrub(_text(message.refusal) or _refusal(message.content))
+    if not refusal and choice.finish_reason == "refusal":
+        refusal = text or "no reason given"
     usage = _usage(reply.usage, request, text or refusal)
     model = scrub(reply.model) if isinstance(reply.model, str) else ""
     if refusal:
@@ -101,7 +107,9 @@ def read(body: bytes, content_type: str, request: Request, scrub: Scrub) -> Comp
     return Completion(text=text, usage=usage, model=model, finish=finish, logprob=_logprob(choice, request))
 
 
-def refused(status: int, body: Any, text: str, after: float | None, scrub: Scrub, hint: str = "") -> Exception:
+def refused(
+    status: int, body: Any, text: str, after: float | None, scrub: Scrub, fixes: Mapping[int, str] | None = None
+) -> Exception:
     """The error of a status above 299: `Failed` where the request itself is at fault, else `CallFailed`.
 
     Args:
@@ -110,18 +118,21 @@ def refused(status: int, body: Any, text: str, after: float | None, scrub: Scrub
         text: the raw body, for the message when the error has none.
         after: Retry-After in seconds.
         scrub: takes the key out of a text that people will see.
-        hint: what a person may do about it, put at the end of the message.
+        fixes: what a person may do about a status that time does not mend.
     """
     error: Mapping[str, Any] = body if isinstance(body, Mapping) else {}
     inner = error.get("innererror")
     codes = {str(error.get("code")), str(error.get("type"))}
     if isinstance(inner, Mapping):
         codes.add(str(inner.get("code")))
+    if isinstance(body, Mapping | list):  # without the escapes of JSON, behind which a key would not be seen
+        text = json.dumps(body, ensure_ascii=False)
     message = scrub(str(error.get("message") or text or "no message").strip())[:400]
-    said = f"{status}: {message}{hint}"
+    said = f"{status}: {message}"
+    if status == 402 or (status in (403, 429) and codes & QUOTA):
+        return CallFailed(said, retry=False, fatal=True, status=status, after=after, fix=NO_MONEY)
     if status == 429:
-        fatal = bool(codes & QUOTA)
-        return CallFailed(said, retry=not fatal, fatal=fatal, status=status, after=after)
+        return CallFailed(said, retry=True, status=status, after=after)
     if status in (408, 409, 425) or status >= 500 or "DeploymentNotReady" in codes:
         return CallFailed(said, retry=True, status=status, after=after)
     if status in (400, 413, 422):
@@ -131,10 +142,10 @@ def refused(status: int, body: Any, text: str, after: float | None, scrub: Scrub
         elif _OVERFLOW.search(message) or any(_OVERFLOW.search(c) for c in codes) or status == 413:
             kind = "overflow"
         return Failed(_failure(kind, said, "", Usage(), ""))
-    return CallFailed(said, retry=False, fatal=True, status=status)
+    return CallFailed(said, retry=False, fatal=True, status=status, fix=(fixes or {}).get(status, ""))
 
 
-def _no_choice(reply: _Reply, request: Request, scrub: Scrub) -> Exception:
+def _no_choice(reply: _Reply, request: Request, scrub: Scrub, after: float | None) -> Exception:
     """Why a 200 has no choice: an error in it (some gateways answer so), or nothing at all."""
     error = reply.error
     if isinstance(error, Mapping) and any(v is not None for v in error.values()):
@@ -144,7 +155,7 @@ def _no_choice(reply: _Reply, request: Request, scrub: Scrub) -> Exception:
             status = 429
         elif code in FILTERED:
             status = 400
-        found = refused(status, error, "", None, scrub)
+        found = refused(status, error, "", after, scrub)
         if isinstance(found, CallFailed) and reply.usage is not None:
             usage = _usage(reply.usage, request, "")
             found = CallFailed(
@@ -152,12 +163,14 @@ def _no_choice(reply: _Reply, request: Request, scrub: Scrub) -> Exception:
                 retry=found.retry,
                 fatal=found.fatal,
                 status=found.status,
+                after=found.after,
                 usage=usage,
+                fix=found.missing.fix,
             )
         return found
     said = f": {scrub(str(error))[:200]}" if isinstance(error, str) else ""
     usage = _usage(reply.usage, request, "") if reply.usage else Usage()
-    return CallFailed(f"200 without an answer{said}", retry=True, status=200, usage=usage)
+    return CallFailed(f"200 without an answer{said}", retry=True, status=200, after=after, usage=usage)
 
 
 def _failure(kind: FailureType, message: str, text: str, usage: Usage, model: str) -> Failure:
@@ -188,6 +201,12 @@ def _text(content: Any) -> str:
         parts: list[Any] = content
         return whole("".join(str(p.get("text") or "") for p in parts if isinstance(p, Mapping)))
     return ""
+
+
+def _refusal(content: Any) -> str:
+    """The refusal among a content's parts, if there is one."""
+    parts: list[Any] = content if isinstance(content, list) else []
+    return whole("".join(str(p.get("refusal") or "") for p in parts if isinstance(p, Mapping)))
 
 
 def _usage(sent: Any, request: Request, text: str) -> Usage:

@@ -28,6 +28,8 @@ class Retries:
         first: seconds before the second call, doubled for each further one.
         cap: seconds that a wait of our own choosing is at most; Retry-After goes beyond it.
         longest: an endpoint that asks for a longer wait than these seconds is an outage at once.
+        unreachable: calls for one answer while nothing at the endpoint has ever taken a connection: a wrong URL, or a
+            server that is not there, is said in seconds.
         hopeless: requests given up in a row after which the others get one call each, or none where the failure is
             one that only a person can end (key, model id, quota).
     """
@@ -36,6 +38,7 @@ class Retries:
     first: float = 0.5
     cap: float = 30.0
     longest: float = 900.0
+    unreachable: int = 5
     hopeless: int = 3
 
 
@@ -53,6 +56,7 @@ class Retrying(Wrapper):
         self._retries = retries or Retries()
         self._sleep = sleep
         self._given_up = 0
+        self._reached = False
         self._fatal: CallFailed | None = None
 
     async def generate(self, request: Request) -> Completion:
@@ -61,7 +65,8 @@ class Retrying(Wrapper):
         while True:
             if self._fatal is not None and self._given_up >= self._retries.hopeless:
                 message = f"not asked: {self._fatal.missing.message}"
-                raise Outage(Missing(type="outage", message=message, usage=usage, attempts=attempt))
+                fix = self._fatal.missing.fix
+                raise Outage(Missing(type="outage", message=message, usage=usage, attempts=attempt, fix=fix))
             attempt += 1
             try:
                 completion = await self.model.generate(request)
@@ -70,13 +75,16 @@ class Retrying(Wrapper):
                 failure = failed.failure
                 raise Failed(msgspec.structs.replace(failure, usage=usage + failure.usage, attempts=attempt)) from None
             except CallFailed as failed:
+                self._reached |= not failed.unreachable
                 usage += failed.missing.usage
                 wait = self._wait(failed, attempt)
                 if wait is None:
                     asked = failed.after or 0.0
                     long = f"; it asks for {asked:.0f} s of patience" if asked > self._retries.longest else ""
                     message = failed.missing.message + long + (f" (after {attempt} calls)" if attempt > 1 else "")
-                    raise Outage(Missing(type="outage", message=message, usage=usage, attempts=attempt)) from None
+                    raise Outage(
+                        msgspec.structs.replace(failed.missing, message=message, usage=usage, attempts=attempt)
+                    ) from None
             except Outage as outage:  # the budget is used up: what the calls before were billed is kept
                 missing = outage.missing
                 raise Outage(
@@ -92,7 +100,9 @@ class Retrying(Wrapper):
     def _wait(self, failed: CallFailed, attempt: int) -> float | None:
         """Seconds until the next call, or None to give up. Never less than what the endpoint asked for."""
         r = self._retries
-        attempts = 1 if self._given_up >= r.hopeless else r.attempts
+        attempts = r.attempts if self._reached else min(r.attempts, r.unreachable)
+        if self._given_up >= r.hopeless:
+            attempts = 1
         if not failed.retry or attempt >= attempts or (failed.after or 0.0) > r.longest:
             self._given_up += 1
             self._fatal = failed if failed.fatal else self._fatal
@@ -104,4 +114,5 @@ class Retrying(Wrapper):
 
     def _answered(self) -> None:
         self._given_up = 0
+        self._reached = True
         self._fatal = None

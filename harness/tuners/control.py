@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from harness.errors import ModelError, Problem
 from harness.models.base import Struct
 from harness.models.calls import retry_after
-from harness.models.endpoint import is_loopback
+from harness.models.endpoint import hidden, is_loopback
 
 ARM = "https://management.azure.com"
 CLOUDS = (".azure.com", ".usgovcloudapi.net", ".chinacloudapi.cn")
@@ -154,7 +154,7 @@ class Control:
 
     def _scrub(self, text: str) -> str:
         """The text without the token, should the service repeat it."""
-        return text.replace(self._token, "[token]")
+        return hidden(text, self._token, "[token]")
 
 
 async def _token() -> str:

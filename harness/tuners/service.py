@@ -7,7 +7,6 @@ growing pauses, what will not is told at once. A call that must not happen twice
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -144,8 +143,7 @@ class Service:
 
     def scrub(self, text: str) -> str:
         """The text without the key, should the service repeat it."""
-        key = os.environ.get(self.endpoint.key_env or "", "").strip()
-        return text.replace(key, "[key]") if key else text
+        return self.endpoint.scrub(text)
 
 
 def _got(error: openai.APIStatusError, code: str) -> str:
