@@ -140,6 +140,24 @@ def test_arms_that_look_things_up_know_abstain_and_say_how_much_they_found(bench
     assert [(o.arm, o.status) for o in found.outcomes] == [("rag", "pass"), ("tuned", "pass")]
 
 
+def test_a_rule_that_looks_things_up_says_where(bench: Path) -> None:
+    (bench.parent / "rule.py").write_text(
+        "def search(row):\n    return {'answer': '11 pounds, as parking says', 'passages': ['refunds', 'nowhere']}\n"
+        "def refunds(row):\n    return {'answer': 'It is £11, or 10', 'passages': ['parking', 'refunds']}\n"
+        "def torn(row):\n    return {'passages': ['parking']}\n"
+    )
+    arms = "".join(f"  {n}: {{technique: rule, call: rule.py:{n}}}\n" for n in ("search", "refunds", "torn"))
+    bench.write_text(bench.read_text().replace("metrics:\n", arms + "metrics:\n"))
+    directory = run(bench)
+    labels = {(s.arm, s.example): s.label for s in directory.read_scores() if s.metric == "invented"}
+    assert labels["refunds", "test-refunds"] == "right"
+    assert labels["refunds", "test-holidays"] == "wrong by what it was shown"
+    assert labels["search", "test-holidays"] == "scorer_error"  # a passage that is in no document
+    found = {a.name: a.recall and (a.recall.k, a.recall.mean) for a in reports.view(directory.path).arms}
+    assert found["refunds"] == (2, 0.25)
+    assert {t.outcome.message for t in directory.read_trials() if t.arm == "torn"} == {"KeyError: 'answer'"}
+
+
 def test_answers_that_nobody_gave_are_held_against_the_passages_shown(bench: Path) -> None:
     script = bench.parent / "fake.py"
     script.write_text("def answer(request):\n    return 'It is 11 pounds, I think, or 77 pounds.'\n")

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.answer import Answer
+from harness.scorers.facts import facts
 from harness.scorers.structured import f1
+from harness.scorers.text import holds
 from harness.techniques.rule import load
 
 RECIPES = Path(__file__).parents[1] / "datasets" / "recipes"
@@ -65,6 +67,24 @@ def test_tickets(ticket: str, queue: str) -> None:
 def test_the_keywords_are_no_straw_man_and_no_oracle_on_dev() -> None:
     rows = [json.loads(line) for line in (ROUTING / "dev.jsonl").read_text(encoding="utf-8").splitlines()]
     assert 0.6 < sum(route(r) == r["queue"] for r in rows) / len(rows) < 0.8
+
+
+SUPPORT = RECIPES.parent / "support"
+
+
+def test_the_search_quotes_the_handbook_and_is_no_straw_man_and_no_oracle_on_dev() -> None:
+    search = load(SUPPORT / "rule.py", "search")
+    read = {name: (SUPPORT / f"{name}.jsonl").read_text(encoding="utf-8").splitlines() for name in ("documents", "dev")}
+    pages = {p["id"]: p["text"] for p in map(json.loads, read["documents"])}
+    right = 0
+    for row in map(json.loads, read["dev"]):
+        found = search({"question": row["question"]})
+        (page,) = found["passages"]
+        assert found["answer"] == "I don't know" or found["answer"] in pages[page]
+        target = row["answer"] if isinstance(row["answer"], str) else " ".join(row["answer"])
+        right += holds(facts(found["answer"]), facts(target))
+    assert 0.3 < right / len(read["dev"]) < 0.7
+    assert search({"question": ""})["answer"] == "I don't know"
 
 
 def test_it_is_no_straw_man_and_no_oracle_on_dev() -> None:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
 from pydantic import Field
 
 from harness.errors import Failed, Problem, SpecError
@@ -25,7 +24,10 @@ class Rule(Technique):
     """`technique: rule`. `call: file.py:function`, a function from the input's columns (dict of texts) to an answer."""
 
     technique: Literal["rule"] = Field(description="A Python function in place of a model: the floor to beat.")
-    call: str = Field(description="file.py:function inside the project; takes a dict of texts, returns a text or list.")
+    call: str = Field(
+        description="file.py:function inside the project; takes a dict of texts, returns a text or list, or "
+        '{"answer": ..., "passages": [ids of the documents it looked it up in]}.'
+    )
 
     @property
     def uses_model(self) -> bool:
@@ -67,7 +69,10 @@ def load(file: Path, name: str) -> Callable[..., Any]:
 
 
 class RuleSolver:
-    """Calls the function; what it raises is a failure of the arm."""
+    """Calls the function; what it raises is a failure of the arm.
+
+    A function that looks its answer up says where, so that recall is measured and what it read counts as shown.
+    """
 
     def __init__(self, function: Callable[[dict[str, str]], Any], kit: Kit) -> None:
         self._function = function
@@ -78,9 +83,11 @@ class RuleSolver:
         started = time.perf_counter()
         try:
             value = await asyncio.to_thread(self._function, dict(input))
-            text = value if isinstance(value, str) else self._kit.answer.write(tuple(str(v) for v in value))
+            found = value if isinstance(value, dict) else {"answer": value}
+            answer, read = found["answer"], tuple(str(id) for id in found.get("passages", ()))
+            text = answer if isinstance(answer, str) else self._kit.answer.write(tuple(str(v) for v in answer))
         except Exception as error:  # the user's code: any error is the arm's failure, not ours
             raise Failed(
                 Failure(boundary="solver", type="error", message=f"{type(error).__name__}: {error}"[:500])
             ) from error
-        return msgspec.structs.replace(Completion(text=text), seconds=time.perf_counter() - started, model="rule")
+        return Completion(text=text, seconds=time.perf_counter() - started, model="rule", passages=read)
