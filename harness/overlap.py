@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GRAM = 5
-SHARED = 6  # rare grams that a pair must share: more of them make longer prefixes and fewer pairs to look at
+SHARED = 24  # rare grams that a pair must share: more of them make longer prefixes and fewer pairs to look at
 BLOCK = 8192  # rows whose grams are in memory at a time, on each side
 _CHUNK = 1000  # texts that are hashed together
 _PAIRS = 1_000_000  # entries of one piece of the similarity matrix
@@ -67,14 +67,14 @@ def _held(
         ours = asked.block(start, end)
         for other in range(0, len(right) if first is None else end, BLOCK):
             theirs = rarest.block(other, min(other + BLOCK, len(right)))
-            for a, b in _near(ours, theirs, floor - 0.01, contained):
+            before = None if first is None else start - other
+            for a, b in _near(ours, theirs, floor - 0.01, contained, before):
                 i, j = start + a, other + b
-                if first is None or j < i:
-                    mine, yours = grams(left[i]), grams(right[j])
-                    both = len(mine & yours)
-                    value = both / max(len(mine) if contained else len(mine) + len(yours) - both, 1)
-                    if value >= floor:
-                        yield i, j, value
+                mine, yours = grams(left[i]), grams(right[j])
+                both = len(mine & yours)
+                value = both / max(len(mine) if contained else len(mine) + len(yours) - both, 1)
+                if value >= floor:
+                    yield i, j, value
 
 
 def _common(texts: Sequence[str]) -> NDArray[np.int64]:
@@ -101,18 +101,25 @@ class _Block(NamedTuple):
     keep: NDArray[np.int32]
     least: NDArray[np.int32]
 
-    def matrix(self, columns: NDArray[np.uint32], *, rarest: bool) -> Any:
-        """Rows x columns, 1 where a row has a gram (only its rarest where asked); what is no column is left out."""
+    @property
+    def rarest(self) -> NDArray[np.bool_]:
+        """Which grams are among the rarest of their row."""
+        rank = np.arange(len(self.grams)) - np.repeat(np.cumsum(self.sizes) - self.sizes, self.sizes)
+        return rank < np.repeat(self.keep, self.sizes)
+
+    def matrix(self, columns: NDArray[np.uint32], use: NDArray[np.bool_] | None = None) -> Any:
+        """Rows x columns, 1 where a row has a gram (of those in `use`); what is no column is left out."""
         from scipy.sparse import csr_matrix
 
-        at = np.minimum(np.searchsorted(columns, self.grams), len(columns) - 1)
-        use = columns[at] == self.grams
-        if rarest:
-            rank = np.arange(len(self.grams)) - np.repeat(np.cumsum(self.sizes) - self.sizes, self.sizes)
-            use &= rank < np.repeat(self.keep, self.sizes)
-        row = np.repeat(np.arange(len(self.sizes)), self.sizes)[use]
+        row = np.repeat(np.arange(len(self.sizes)), self.sizes)
+        grams = self.grams
+        if use is not None:
+            row, grams = row[use], grams[use]
+        at = np.minimum(np.searchsorted(columns, grams), len(columns) - 1)
+        there = columns[at] == grams
+        row, at = row[there], at[there]
         starts = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(self.sizes)))])
-        made = csr_matrix((np.ones(len(row), np.int32), at[use], starts), shape=(len(self.sizes), len(columns)))
+        made = csr_matrix((np.ones(len(row), np.int32), at, starts), shape=(len(self.sizes), len(columns)))
         made.sort_indices()
         return made
 
@@ -168,20 +175,28 @@ def _hashed(texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int64], NDArray[n
         yield (whole >> np.uint64(32)).astype(np.int64), (whole & np.uint64(0xFFFFFFFF)).astype(np.uint32)
 
 
-def _near(ours: _Block, theirs: _Block, floor: float, contained: bool) -> Iterator[tuple[int, int]]:
-    """Pairs of rows whose hashes agree to the floor, in order."""
-    columns = np.unique(theirs.grams)
-    rare, rare_theirs = ours.matrix(columns, rarest=True), theirs.matrix(columns, rarest=True).T.tocsr()
-    every, every_theirs = ours.matrix(columns, rarest=False), theirs.matrix(columns, rarest=False)
+def _near(
+    ours: _Block, theirs: _Block, floor: float, contained: bool, before: int | None
+) -> Iterator[tuple[int, int]]:
+    """Pairs (i, j) of rows whose hashes agree to the floor, in order; `before`: only those with j < i + before."""
+    mine, yours = ours.rarest, theirs.rarest
+    columns = np.unique(theirs.grams[yours])
+    rare, rare_theirs = ours.matrix(columns, mine), theirs.matrix(columns, yours).T.tocsr()
+    every: tuple[Any, Any] | None = None  # all grams of both: of most blocks no pair comes so far
     step = max(1, _PAIRS // max(len(theirs.sizes), 1))
     for start in range(0, len(ours.sizes), step):
         product = rare[start : start + step] @ rare_theirs
         i = start + np.repeat(np.arange(product.shape[0]), np.diff(product.indptr))
         enough = product.data >= np.minimum(ours.least[i], theirs.least[product.indices])
+        if before is not None:
+            enough &= product.indices < i + before
         i, j = i[enough], product.indices[enough]
         for part in range(0, len(i), _LOOKED):
             a, b = i[part : part + _LOOKED], j[part : part + _LOOKED]
-            both = every[a].multiply(every_theirs[b]).sum(axis=1).A1
+            if every is None:
+                columns = np.unique(theirs.grams)
+                every = ours.matrix(columns), theirs.matrix(columns)
+            both = every[0][a].multiply(every[1][b]).sum(axis=1).A1
             whole = ours.sizes[a] if contained else ours.sizes[a] + theirs.sizes[b] - both
             near = both >= floor * whole
             yield from zip(a[near].tolist(), b[near].tolist(), strict=True)
