@@ -108,11 +108,12 @@ class Cache:
     def _mend(self, error: sqlite3.DatabaseError) -> None:
         """Put a damaged file aside and carry over what can be read. Raises `DataError` where the file is not to blame.
 
-        An OperationalError is of the disk or of a lock; a damaged file is a DatabaseError.
+        An OperationalError is of the disk or of a lock, or says that the file's tables are not ours; a damaged file is
+        a DatabaseError.
         """
         if isinstance(error, sqlite3.ProgrammingError):  # used after `close`: ours
             raise error
-        if isinstance(error, sqlite3.OperationalError):
+        if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
             raise unwritable(self._path, OSError(str(error))) from error
         with contextlib.suppress(AttributeError, sqlite3.Error):
             self._db.close()
@@ -134,9 +135,15 @@ class Cache:
 
 
 def _readable(path: Path) -> Iterator[tuple[str, bytes]]:
-    """The rows of a damaged file that can be read: from the front until the damage, and from the back."""
-    for order in ("ASC", "DESC"):
-        with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(sqlite3.connect(path)) as db:
-            for key, value in db.execute(f"SELECT key, value FROM responses ORDER BY key {order}"):
-                if isinstance(key, str) and isinstance(value, bytes):
-                    yield key, value
+    """The rows of a damaged file that can be read: of each range of keys, from both ends until the damage."""
+    ranges = [("", "0"), *((f"{i:03x}", f"{i:03x}~") for i in range(4096)), ("fg", "\U0010ffff")]
+    with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA writable_schema=ON")  # else a file that was cut short is not read at all
+        for low, high in ranges:
+            for order in ("ASC", "DESC"):
+                question = f"SELECT key, value FROM responses WHERE key >= ? AND key < ? ORDER BY key {order}"
+                with contextlib.suppress(sqlite3.DatabaseError):
+                    for key, value in db.execute(question, (low, high)):
+                        if isinstance(key, str) and isinstance(value, bytes):
+                            yield key, value
+                    break  # read to its end: nothing is to be had from the other one

@@ -84,12 +84,12 @@ def print_result(result: Result, *, json: bool = False) -> None:
 
     from harness import report
     from harness.paths import shown
-    from harness.spec import Benchmark
+    from harness.reading import benchmark_of
 
     view = result.view
     if view is None:
-        raw = result.directory.file("benchmark.json").read_bytes()
-        view = report.view_of(result.directory, Benchmark.model_validate_json(raw), result.verdict, result.manifest)
+        benchmark = benchmark_of(result.directory)
+        view = report.view_of(result.directory, benchmark, result.verdict, result.manifest)
     page = result.directory.file("report.html")
     if json:
         sys.stdout.write(as_json(view, shown(page)) + "\n")

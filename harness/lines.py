@@ -5,6 +5,7 @@ A task set of a million rows or a run of a million trials is walked through, nev
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import threading
@@ -31,7 +32,7 @@ class Lines(Sequence[T], Generic[T]):
         self._where = where
         self._starts = array("q")
         self._lock = threading.Lock()
-        weakref.finalize(self, file.close)
+        weakref.finalize(self, closed, file)
 
     @staticmethod
     def opened(path: Path, type: type[T], *, scan: bool = True) -> Lines[T]:
@@ -54,10 +55,17 @@ class Lines(Sequence[T], Generic[T]):
         return Lines(tempfile.TemporaryFile(), type, "a temporary file")
 
     def append(self, record: T) -> None:
-        """Add a record to a spooled sequence."""
+        """Add a record to a spooled sequence.
+
+        Raises:
+            DataError: the disk of temporary files is full.
+        """
         with self._lock:
-            self._starts.append(self._file.seek(0, os.SEEK_END))
-            self._file.write(msgspec.json.encode(record) + b"\n")
+            try:
+                self._starts.append(self._file.seek(0, os.SEEK_END))
+                self._file.write(msgspec.json.encode(record) + b"\n")
+            except OSError as error:
+                raise no_room(error) from error
 
     def cut(self, length: int | None) -> Lines[T]:
         """Forget all records after so many."""
@@ -72,7 +80,10 @@ class Lines(Sequence[T], Generic[T]):
             DataError: the line is no such record.
         """
         with self._lock:
-            self._file.seek(start)
+            try:
+                self._file.seek(start)
+            except OSError as error:  # a spooled file: what was still to be written
+                raise no_room(error) from error
             line = self._file.readline()
         try:
             return self._decoder.decode(line)
@@ -101,6 +112,19 @@ class Lines(Sequence[T], Generic[T]):
         return len(self) == len(there) and all(a == b for a, b in zip(self, there, strict=True))
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def no_room(error: OSError) -> DataError:
+    """What is said when a temporary file cannot be written."""
+    what = f"cannot write a temporary file: {error.strerror or error}"
+    fix = "free some space there, or name another folder in the variable TMPDIR"
+    return DataError(Problem(what, where=tempfile.gettempdir(), fix=fix))
+
+
+def closed(file: BinaryIO) -> None:
+    """Close a temporary file, whatever could not be written any more: that was said when it happened."""
+    with contextlib.suppress(OSError):
+        file.close()
 
 
 class Joined(Sequence[T], Generic[T]):

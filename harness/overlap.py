@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from harness.lines import closed, no_room
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -133,7 +135,7 @@ class _Rarest:
 
     def __init__(self, texts: Sequence[str], common: NDArray[np.int64], floor: float) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  (closed with this object)
-        weakref.finalize(self, self._file.close)
+        weakref.finalize(self, closed, self._file)
         columns: list[list[NDArray[np.int32]]] = [[], [], []]
         for row, grams in _hashed(texts):
             size = np.bincount(row)
@@ -141,7 +143,10 @@ class _Rarest:
             least = np.minimum(SHARED, np.maximum(must, 1)) if floor else np.full(len(size), SHARED)
             keep = np.minimum(size, size - must + least)
             order = np.lexsort((grams, common[grams & np.uint32(_COMMON - 1)], row))
-            self._file.write(grams[order].tobytes())
+            try:
+                self._file.write(grams[order].tobytes())
+            except OSError as error:
+                raise no_room(error) from error
             for column, values in zip(columns, (size, keep, least), strict=True):
                 column.append(values.astype(np.int32))
         self._sizes, self._keep, self._least = (np.concatenate(c) for c in columns)
@@ -149,7 +154,10 @@ class _Rarest:
 
     def block(self, start: int, end: int) -> _Block:
         """The grams of rows start to end."""
-        self._file.seek(4 * int(self._starts[start]))
+        try:
+            self._file.seek(4 * int(self._starts[start]))
+        except OSError as error:  # what was still to be written
+            raise no_room(error) from error
         raw = self._file.read(4 * int(self._starts[end] - self._starts[start]))
         rows = slice(start, end)
         return _Block(np.frombuffer(raw, np.uint32), self._sizes[rows], self._keep[rows], self._least[rows])
@@ -175,9 +183,7 @@ def _hashed(texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int64], NDArray[n
         yield (whole >> np.uint64(32)).astype(np.int64), (whole & np.uint64(0xFFFFFFFF)).astype(np.uint32)
 
 
-def _near(
-    ours: _Block, theirs: _Block, floor: float, contained: bool, before: int | None
-) -> Iterator[tuple[int, int]]:
+def _near(ours: _Block, theirs: _Block, floor: float, contained: bool, before: int | None) -> Iterator[tuple[int, int]]:
     """Pairs (i, j) of rows whose hashes agree to the floor, in order; `before`: only those with j < i + before."""
     mine, yours = ours.rarest, theirs.rarest
     columns = np.unique(theirs.grams[yours])

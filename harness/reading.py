@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from harness import compare, verdict
 from harness.errors import DataError, Problem
 from harness.hygiene import Finding, flagged_test_ids
@@ -138,8 +140,18 @@ def read(directory: RunDirectory) -> Result:
 
 
 def benchmark_of(directory: RunDirectory) -> Benchmark:
-    """The question of a stored run, as it was asked."""
-    return Benchmark.model_validate(directory.load("benchmark.json", dict[str, Any]))
+    """The question of a stored run, as it was asked.
+
+    Raises:
+        DataError: there is none, or it cannot be read.
+    """
+    try:
+        return Benchmark.model_validate(directory.load("benchmark.json", dict[str, Any]))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = f"{directory.file('benchmark.json')}: {'.'.join(map(str, first['loc']))}".rstrip(": ")
+        fix = "it was changed by hand or by another version: move the run directory away and run again"
+        raise DataError(Problem(f"not a stored benchmark: {first['msg']}", where=where, fix=fix)) from None
 
 
 def find(path: Path) -> RunDirectory:

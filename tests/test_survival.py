@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import hashlib
 import json
 import os
 import random
@@ -326,6 +328,58 @@ def test_of_a_cache_with_a_damaged_page_the_rest_is_carried_over(tmp_path: Path,
     assert re.search(r"damaged .* put aside .* [12],\d{3} answers were carried over", note)
     cache.close()
     assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_of_a_cache_that_was_cut_short_what_is_left_is_carried_over(tmp_path: Path) -> None:
+    path = tmp_path / "responses.sqlite"
+    cache = Cache(path)
+    keys = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(3000)]
+    for key in keys:
+        cache.put(key, key.encode() * 5)
+    cache.close()
+    raw = path.read_bytes()
+    path.write_bytes(raw[: len(raw) // 2])
+    cache = Cache(path)
+    there = [key for key in keys if cache.get(key) == key.encode() * 5]
+    assert len(there) > 500  # of 1,500 at most: a lost page above others loses them too
+    (note,) = cache.notes
+    assert f"{len(there):,} answers were carried over" in note
+    cache.close()
+
+
+def test_a_cache_with_tables_of_another_form_is_put_aside(tmp_path: Path) -> None:
+    path = tmp_path / "responses.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE responses (name TEXT, answer TEXT)")
+    cache = Cache(path)
+    cache.put("a", b"b")
+    assert cache.get("a") == b"b"
+    (note,) = cache.notes
+    assert "no such column: value" in note
+    cache.close()
+
+
+def test_a_stored_benchmark_that_cannot_be_read_is_said(project: Path) -> None:
+    directory = run(project).directory
+    for raw in (b"", b"{", b"\0" * 10, b'{"version": 1, "shape": 3}', b"null"):
+        directory.file("benchmark.json").write_bytes(raw)
+        with pytest.raises(DataError, match=r"(?s)benchmark\.json.*run again"):
+            reading.benchmark_of(directory)
+    done = subprocess.run(COMMAND, cwd=project, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    said_in_a_sentence(done, "benchmark.json", "run again")
+
+
+def test_a_full_disk_of_temporary_files_is_said(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    long = "and a pinch of " * 20_000
+    with (project / "data" / "test.jsonl").open("a") as rows:
+        row = {"id": "long", "title": "Long", "ingredients": [long], "generic": ["salt"]}
+        rows.write(json.dumps(row) + "\n")
+    temporary = tmp_path_factory.mktemp("temporary")
+    with small_disk(temporary, 200):
+        environment = ENVIRONMENT | {"TMPDIR": str(temporary)}
+        done = subprocess.run(COMMAND, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    said_in_a_sentence(done, "cannot write a temporary file", str(temporary), "TMPDIR")
+    finished(project)
 
 
 @pytest.mark.parametrize("schema", [0, 99])

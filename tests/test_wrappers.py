@@ -153,10 +153,11 @@ def test_a_refusal_is_kept_and_an_outage_or_invalid_request_is_not() -> None:
         assert calls.count == asked, outcome
 
 
-def test_a_damaged_entry_is_asked_again_and_mended() -> None:
+@pytest.mark.parametrize("kept", [b'{"completion": {"te', b"{}", b'{"text": "of another version"}', b"null"])
+def test_a_damaged_entry_or_one_of_another_form_is_asked_again_and_mended(kept: bytes) -> None:
     calls, cache = sequence("fine"), Memory()
     key = ask("x").digest(calls.inner.digest)
-    cache[key] = b'{"completion": {"te'
+    cache[key] = kept
     assert run(Cached(calls.inner, cache).generate(ask("x"))).text == "fine"
     assert b"fine" in cache[key]
 

@@ -36,11 +36,16 @@ class Answer(Struct, frozen=True):
     completion: Completion | None = None
     failure: Failure | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what holds neither, so that an entry of another form is no answer."""
+        if self.completion is None and self.failure is None:
+            raise ValueError("a kept answer holds a completion or a failure")
+
     def result(self) -> Completion:
         """The completion. Raises `Failed` for a kept failure."""
         if self.failure is not None:
             raise Failed(self.failure)
-        assert self.completion is not None, "a kept answer holds a completion or a failure"
+        assert self.completion is not None
         return self.completion
 
 
