@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import hub, rows, splits, template
+from harness import hub, judging, rows, splits, template
 from harness.errors import DataError, Problem, SpecError, near
 from harness.paths import locate, shown, siblings
 from harness.references import documents_of
@@ -67,8 +67,10 @@ class Attachments:
                 self._model(("metrics", name, "judge"), metric.judge)
             if metric.scorer == "sql_execution" and isinstance(folder := metric.settings.get("databases"), str):
                 self._databases(("metrics", name, "settings", "databases"), folder)
+            if metric.judge is not None and isinstance(file := metric.settings.get("labels"), str):
+                self._examples(("metrics", name, "settings", "labels"), file, judging.read)
             if metric.scorer == "style" and isinstance(file := metric.settings.get("examples"), str):
-                self._style(("metrics", name, "settings", "examples"), file)
+                self._examples(("metrics", name, "settings", "examples"), file, style.read)
         if benchmark.task.documents is not None:
             self._rows(("task", "documents"), benchmark.task.documents)
         self._task("task", benchmark.task)
@@ -162,12 +164,12 @@ class Attachments:
             for problem in error.problems:
                 self._say(path, f"{problem.what}: {problem.where}", fix=problem.fix)
 
-    def _style(self, path: YamlPath, value: str) -> None:
+    def _examples(self, path: YamlPath, value: str, read: Callable[[Path], object]) -> None:
         found = self._bytes(path, value)
         if found is None:
             return
         try:
-            style.read(found[0])
+            read(found[0])
         except DataError as error:
             for problem in error.problems:
                 self._say(path, f"{problem.where}: {problem.what}", problem.got, problem.valid, problem.fix)

@@ -114,8 +114,8 @@ def print_view(view: View, page: str, console: Console) -> None:
     console.print()
     console.print(_arms(view, console.width))
     console.print()
-    for metric, standing in view.stored.standing.items():
-        console.print(Text(f"{metric}: {standing.note}.", style="dim"))
+    for metric, note in view.metric_notes:
+        console.print(Text(f"{metric}: {note}.", style="dim"))
     console.print(Text.assemble(("report  ", "dim"), page), soft_wrap=True)
 
 

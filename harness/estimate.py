@@ -16,7 +16,7 @@ import msgspec
 
 from harness import prices
 from harness.asked import Asked, asked
-from harness.extras import ExtraEstimate, retrainings, second_domain
+from harness.extras import ExtraEstimate, judgements, retrainings, second_domain
 from harness.models.base import Completion, Message, Model, Request, Struct, Usage
 from harness.models.cached import Cached
 from harness.retrieval import Passage, chunks
@@ -136,6 +136,7 @@ async def forecast(
         base = await bench.base()
         speed = await _speed(bench, base, tasks, measure) if bench.is_local(bench.base_reference) else None
         extras.append(await second_domain(bench, second, base, speed, BAND))
+    extras += judgements(bench, tasks, len(order), BAND)
     return _total(arms, extras, (START_SECONDS / BAND, START_SECONDS * BAND) if local else HOSTED_START)
 
 

@@ -1,4 +1,4 @@
-"""What is measured beside the arms, in the estimate: learning curves, further training seeds, forgetting."""
+"""What is measured beside the arms, in the estimate: learning curves, further training seeds, forgetting, judges."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from harness import forgetting, learning
+from harness.judging import judge_of
 from harness.models.base import Message, Struct, Usage
+from harness.scorers.judged import JUDGES
 from harness.techniques import FineTune
 from harness.techniques.chat import chat
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from harness.models.base import Model
     from harness.taskset import TaskSet
     from harness.workbench import Workbench
+
+REPLY_TOKENS = 80  # of a judge, each time it is asked
 
 Band = tuple[float, float]
 
@@ -83,3 +87,24 @@ def _sum(*parts: tuple[float, Band | None]) -> Band | None:
             return None
         low, high = low + share * band[0], high + share * band[1]
     return low, high
+
+
+def judgements(bench: Workbench, tasks: TaskSet, arms: int, spread: float) -> Iterator[ExtraEstimate]:
+    """What judging takes, a metric each: the judge's own prompt, the row, an answer; bands by the factor `spread`."""
+    rows = [*tasks.dev, *tasks.test][:50]
+    row = sum(len(bench.render(e.input)) + 2 * len(bench.answer.write(e.target)) for e in rows) / max(len(rows), 1)
+    for name, metric in bench.benchmark.metrics.items():
+        if metric.judge is None:
+            continue
+        kind = JUDGES[metric.scorer]
+        answers = arms * len(tasks.test) * bench.benchmark.run.repeats
+        told = sum(len(str(v)) for v in metric.settings.values())
+        usage = Usage(
+            input=round(answers * (kind.asks * row + told + kind.prompt) / 4), output=answers * kind.asks * REPLY_TOKENS
+        )
+        reference = judge_of(metric)
+        usd = None if bench.is_local(reference) else bench.price(reference, usage, 0.0)
+        seconds = None if bench.is_local(reference) else answers * kind.asks / bench.benchmark.run.max_concurrency
+        yield ExtraEstimate(
+            f"judging {name}", 0, answers, *[None if x is None else (x / spread, x * spread) for x in (seconds, usd)]
+        )

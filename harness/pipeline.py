@@ -25,6 +25,7 @@ from harness.errors import DataError, Problem, capped, first_told
 from harness.estimate import RunEstimate, forecast
 from harness.hub import locate
 from harness.hygiene import Finding
+from harness.judging import fitting_labels, judges_of
 from harness.models import listing
 from harness.models.base import Completion
 from harness.models.endpoint import Endpoint
@@ -318,6 +319,7 @@ class Stages:
             with contextlib.closing(Log(self.directory.scores)) as log:
                 async with flushing(self.bench.cache, log):
                     await scoring.score(trials, self.tasks.test, made, done, log, show)
+        self.directory.save("labels.json", fitting_labels(self.benchmark, self.bench.locate, trials))
         await self._agree()
 
     async def measure(self, fits: Mapping[str, Fit]) -> None:
@@ -364,7 +366,7 @@ class Stages:
 
         trials = trials_of(self.directory, self.benchmark, self.ids)
         missing, total = trials.missing, trials.total
-        self.directory.save("prices.json", self._prices(trials.models))
+        self.directory.save("prices.json", self._prices({*trials.models, *judges_of(self.benchmark)}))
         board = board_of(self.directory, self.benchmark, trials)
         looks = test_looks(self.directory)
         decided = decide(self.directory, board, self.benchmark, frozen, looks)

@@ -16,6 +16,7 @@ import msgspec
 from harness import prices
 from harness.asked import HOSTED, asked
 from harness.errors import ModelError
+from harness.judging import judge_of
 from harness.models import listing
 from harness.models.base import Struct
 from harness.models.calls import Limits
@@ -92,8 +93,8 @@ async def look(bench: Workbench) -> Outlook:
             if its.tuner in HOSTED:
                 tuned[its.model] = its.tuner
     for name, metric in bench.benchmark.metrics.items():
-        if isinstance(metric.judge, str):
-            users.setdefault(metric.judge, []).append(name)
+        if metric.judge is not None:
+            users.setdefault(judge_of(metric), []).append(name)
     hosted = {model: tuple(names) for model, names in users.items() if bench.is_hosted(model)}
     looks = await asyncio.gather(*(_look(bench, m, names, tuned.get(m, ""), today) for m, names in hosted.items()))
     left = [str(job) for job in leftovers.pending(bench.home)]

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from pydantic import ValidationError
 
 from harness import compare, verdict
 from harness.errors import DataError, Problem
 from harness.hygiene import Finding, flagged_test_ids
+from harness.judging import judgings
 from harness.models.base import Usage
 from harness.paths import project_of
 from harness.prices import Price, cost
-from harness.records import Frozen, Limits, Manifest, SeedRuns, Standing
+from harness.records import Frozen, Labels, Limits, Manifest, SeedRuns, Standing
 from harness.scorers import PLAIN
 from harness.spec import Benchmark, MetricSpec
 from harness.store import RunDirectory
@@ -61,13 +63,16 @@ def decide(
         labelling_usd=benchmark.economics.labelling_usd_per_row,
     )
     seeds = {a: found for a in benchmark.arms if (found := directory.load(f"seeds/{a}.json", SeedRuns)) is not None}
-    return verdict.decide(board, frozen, rules, flagged=flagged_test_ids(findings), seeds=seeds, test_looks=test_looks)
+    flagged = flagged_test_ids(findings)
+    made = verdict.decide(board, frozen, rules, flagged=flagged, seeds=seeds, test_looks=test_looks)
+    pairs = [(c.candidate, c.baseline) for c in (made.comparison, *made.others) if c is not None]
+    labels = directory.load("labels.json", dict[str, Labels]) or {}
+    scores, price = directory.read_scores(), price_of(directory, benchmark)
+    return msgspec.structs.replace(made, judged=judgings(board, benchmark, pairs, labels, scores, price))
 
 
-def board_of(directory: RunDirectory, benchmark: Benchmark, trials: Trials | None = None) -> compare.Board:
-    """The scores of a stored run as arrays. `trials`: its trials, where they were looked through already."""
-    examples = [(e.id, e.cluster) for e in directory.examples()]
-    ids = tuple(id for id, _ in examples)
+def price_of(directory: RunDirectory, benchmark: Benchmark) -> compare.Price:
+    """Dollars of some calls of a model, at the prices of the run; None where one is not known."""
     book = directory.load("prices.json", dict[str, Price]) or {}
     rate = benchmark.economics.local_usd_per_hour
 
@@ -76,6 +81,13 @@ def board_of(directory: RunDirectory, benchmark: Benchmark, trials: Trials | Non
             return cost(usage, book[model])
         return 0.0 if not compute_seconds else None if rate is None else compute_seconds / 3600 * rate
 
+    return price
+
+
+def board_of(directory: RunDirectory, benchmark: Benchmark, trials: Trials | None = None) -> compare.Board:
+    """The scores of a stored run as arrays. `trials`: its trials, where they were looked through already."""
+    examples = [(e.id, e.cluster) for e in directory.examples()]
+    ids = tuple(id for id, _ in examples)
     return compare.board(
         ids,
         [cluster for _, cluster in examples],
@@ -83,7 +95,7 @@ def board_of(directory: RunDirectory, benchmark: Benchmark, trials: Trials | Non
         {n: higher_is_better(m) for n, m in benchmark.metrics.items()},
         (trial for _, trial in (trials or trials_of(directory, benchmark, ids)).walk()),
         directory.read_scores(),
-        price,
+        price_of(directory, benchmark),
         directory.load("limits.json", Limits),
     )
 

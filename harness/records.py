@@ -54,6 +54,7 @@ class Score(Struct, frozen=True, gc=False):
     """One metric of one trial: a line of `scores.jsonl`.
 
     `value` lies in [0, 1], or is None when the scorer could not say (it is missing then, never 0).
+    `usage` and `compute_seconds` are a judge's.
     A failed trial is scored without a scorer: the worst value of the metric, labelled with its failure type.
     """
 
@@ -65,6 +66,7 @@ class Score(Struct, frozen=True, gc=False):
     label: str = ""
     reason: str = ""
     usage: Usage = Usage()
+    compute_seconds: float = 0.0
 
 
 class Standing(Struct, frozen=True):
@@ -78,6 +80,54 @@ class Standing(Struct, frozen=True):
     right: float | None = None
     low: float | None = None
     high: float | None = None
+
+
+class Labels(Struct, frozen=True):
+    """One metric's labels that fit answers of the run: arm -> example -> value in [0, 1]; `labels.json` holds them.
+
+    `unmatched`: rows of the file that are of no answer of this run. `synthetic`: a row says that no person wrote it.
+    """
+
+    values: dict[str, dict[str, float]]
+    unmatched: int = 0
+    synthetic: bool = False
+
+
+class Corrected(Struct, frozen=True):
+    """A candidate against a baseline by the judge alone (`judge_delta`), and corrected by labels, with its interval."""
+
+    candidate: str
+    baseline: str
+    n: int
+    n_labelled: int
+    delta: float
+    low: float
+    high: float
+    judge_delta: float
+
+
+class Judging(Struct, frozen=True):
+    """What is known of a judged metric. `usd` is None where the judge's price is not known.
+
+    `by_judge_only`: no label fits. `agreement` and `kappa` compare judge and labels, both cut at .5, over the labelled
+    answers; kappa is None where all are alike.
+    """
+
+    metric: str
+    judge: str
+    answers: int
+    unread: int
+    usage: Usage
+    usd: float | None
+    by_judge_only: bool
+    note: str
+    labelled: int = 0
+    synthetic: bool = False
+    agreement: float | None = None
+    kappa: float | None = None
+    kappa_low: float | None = None
+    kappa_high: float | None = None
+    corrected: tuple[Corrected, ...] = ()
 
 
 class DevTrial(Struct, frozen=True):

@@ -286,9 +286,13 @@ class _Check:
         metrics = self._benchmark.metrics
         specs: list[tuple[YamlPath, Any]] = [(("model",), self._benchmark.model)]
         specs += [(("metrics", n, "judge"), m.judge) for n, m in metrics.items()]
+        known: dict[str, ModelSpec] = {}
         for path, spec in specs:
             if isinstance(spec, ModelSpec):
                 self._endpoint(path, spec)
+                if known.setdefault(spec.id, spec) != spec:
+                    fix = "describe it alike in both places"
+                    self._say((*path, "id"), "another model of this benchmark has the same id", fix=fix)
         if not self._benchmark.question.strip():
             self._say(("question",), "the question is empty", fix="write what the run shall answer")
 

@@ -77,7 +77,7 @@ async def score(
             for _, t in todo:
                 m = Mark(worst, t.failure.type) if t.failure else next(marks)
                 said = (whole(m.label), whole(m.reason))
-                made.append(Score(t.arm, t.example, metric, m.value, t.repeat, *said, m.usage))
+                made.append(Score(t.arm, t.example, metric, m.value, t.repeat, *said, m.usage, m.compute_seconds))
             log.append(*made)
         walked += len(part)
         show(walked)

@@ -19,7 +19,7 @@ from harness.compare import Board, Cell, Comparison, cell, compare, comparison, 
 from harness.models.base import Struct
 from harness.reasons import points as points
 from harness.reasons import signed as signed
-from harness.records import Frozen, SeedRuns, Standing
+from harness.records import Frozen, Judging, SeedRuns, Standing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,7 +96,7 @@ class Verdict(Struct, frozen=True):
 
     `reason` is what keeps the answer from being what the interval says, empty when nothing does. `others` are the
     other candidates (each at its Holm level), or with `best_of_all` every other arm. `standing` says of a metric how
-    far its scorer may be believed.
+    far its scorer may be believed, `judged` what is known of those that a model judges.
     """
 
     beat: stats.Answer
@@ -119,6 +119,7 @@ class Verdict(Struct, frozen=True):
     test_looks: int = 1
     payoff: Payoff | None = None
     standing: dict[str, Standing] = {}
+    judged: tuple[Judging, ...] = ()
 
 
 def schema() -> dict[str, Any]:

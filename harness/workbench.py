@@ -10,12 +10,13 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from harness import documents, paths, taskset, template
+from harness import documents, paths, referred, taskset, template
 from harness.answer import Answer
 from harness.cache import Cache
 from harness.errors import ModelError, Problem
+from harness.judging import judge_of
 from harness.models.base import Completion, Failure, Message, Missing, Model, Usage
 from harness.models.cached import Cached
 from harness.references import document_files
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from harness.spec import MetricSpec
 
 EMBEDDER = "all-minilm-l6-v2"
-PLACES = ("local/", "hf/", "tuned/", "scripted/", "openai/", "azure/", ".", "/", "~")
-"""How a reference begins that is no endpoint's own name of a model."""
 
 
 class Workbench:
@@ -190,31 +189,8 @@ class Workbench:
         return model if isinstance(model, str) else model.id
 
     def spec_of(self, reference: str) -> ModelSpec:
-        """The endpoint behind a reference: the benchmark's own, or the plain one that the reference is short for.
-
-        A model of the same API (`openai/`, `azure/`), such as a tuned one, is at the benchmark's endpoint too; so is a
-        name without API where the benchmark's model has none (what a gateway's own tuning gave). One that was tuned on
-        the benchmark's model lives as long and takes as long prompts.
-        """
-        model = self.benchmark.model
-        if not isinstance(model, ModelSpec) or model.id == reference:
-            return model if isinstance(model, ModelSpec) else ModelSpec(id=reference)
-        api = model.id.partition("/")[0] if model.id.startswith(("openai/", "azure/")) else ""
-        if not reference.startswith(f"{api}/") if api else not self._bare(reference):
-            return ModelSpec(id=reference)
-        from harness import prices
-
-        own: dict[str, Any] = {"usd_per_mtok": None, "retires": None, "context": None}
-        if prices.base_of(reference.removeprefix(f"{api}/")) == model.id.removeprefix(f"{api}/"):
-            own = {"usd_per_mtok": prices.tuned_prices(model.usd_per_mtok, api)}
-        return model.model_copy(update={"id": reference, **own})
-
-    def _bare(self, reference: str) -> bool:
-        """Whether a reference is an endpoint's own name of a model: no API, no place on this machine."""
-        model = self.benchmark.model
-        if not isinstance(model, ModelSpec) or model.base_url is None:
-            return False
-        return not (reference.startswith(PLACES) or (self.located.folder / reference).is_dir())
+        """The endpoint behind a reference; see `referred`."""
+        return referred.spec_of(self.benchmark, reference, self.located.folder)
 
     def is_hosted(self, reference: str) -> bool:
         """Whether a reference names an endpoint that bills by the token."""
@@ -337,12 +313,15 @@ class Workbench:
         spec = spec or self.benchmark.metrics[metric]
         if scorers.embeds(spec, others := self.benchmark.metrics):
             await self.embedder()
+        judge = await self.open(judge_of(spec)) if spec.judge is not None else None
 
         def embedder() -> Embedder:
             assert self._embedder is not None
             return self._embedder
 
-        return scorers.build(metric, spec, answer or self.answer, embedder, self.locate, lambda: self.passages, others)
+        return scorers.build(
+            metric, spec, answer or self.answer, embedder, self.locate, lambda: self.passages, others, judge
+        )
 
     @cached_property
     def passages(self) -> dict[str, str]:

@@ -28,7 +28,7 @@ def summary(view: View, link: str = "report.html") -> str:
     lines += [_sentence(answer.because), ""]
     lines += [f"- {_sentence(line)}" for line in answer.would_change]
     lines += ["" if answer.would_change else None, *_table(view), ""]  # type: ignore[list-item]
-    lines += [f"{escaped(m)}: {_sentence(s.note)}.\n" for m, s in view.stored.standing.items()]
+    lines += [f"{escaped(metric)}: {_sentence(note)}.\n" for metric, note in view.metric_notes]
     if view.flip_counts:
         c = view.flip_counts
         lines += [f"Fixed {c['fixed']:,} examples, broke {c['broken']:,}, left {c['same']:,} as they were.", ""]

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from harness import prices
-from harness.records import Standing
+from harness.records import Judging, Standing
 from harness.report import figures
 from harness.report.figures import Fact
 from harness.report.stored import Stored
@@ -44,9 +44,7 @@ def trust(stored: Stored) -> tuple[Fact, ...]:
     facts.append(Fact("test set used", figures.many(looks, "time"), luck))
     facts.append(_leaks(stored))
     facts += [Fact(one_line(m, 40), *_standing(s)) for m, s in stored.standing.items()]
-    judges = [m for m, s in stored.benchmark.metrics.items() if s.judge or s.scorer.startswith("judge")]
-    if judges:
-        facts.append(Fact("judged by a model", ", ".join(judges), "without human labels: by judge only"))
+    facts += [Fact(one_line(j.metric, 40), *_judged(j)) for j in stored.verdict.judged]
     facts.append(Fact("prices", *_priced(stored)))
     for flag in stored.verdict.flags:
         if flag in FLAGS:
@@ -60,6 +58,12 @@ def _standing(found: Standing) -> tuple[str, str]:
         return "", found.note
     right = figures.score(found.right, found.low, found.high)
     return f"right on {right} % ({figures.score_interval(found.low, found.high)})", found.note
+
+
+def _judged(found: Judging) -> tuple[str, str]:
+    """By whom a metric was judged, and what people's labels say of it."""
+    value = "by judge only" if found.by_judge_only else f"{figures.many(found.labelled, 'label')}"
+    return value, one_line(found.note, 900)
 
 
 def _grouped(stored: Stored) -> str:

@@ -95,6 +95,12 @@ class View:
         return msgspec.structs.replace(self.stored.verdict, payoff=payoff, standing=self.stored.standing)
 
     @property
+    def metric_notes(self) -> tuple[tuple[str, str], ...]:
+        """What a reader must know of a metric to believe it: how often its classifier is right, who judged."""
+        judged = [(j.metric, j.note) for j in self.stored.verdict.judged]
+        return (*((m, s.note) for m, s in self.stored.standing.items()), *judged)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the run wants said."""
         return self.stored.manifest.notes

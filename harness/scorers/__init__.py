@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from pydantic import ValidationError
 
@@ -15,6 +15,7 @@ from harness.scorers.all_of import AllOf
 from harness.scorers.base import Mark, PairScorer, Scorer
 from harness.scorers.custom import Custom
 from harness.scorers.facts import Fact, Hallucination
+from harness.scorers.judged import JUDGES, Judged
 from harness.scorers.semantic import SemanticSimilarity
 from harness.scorers.sql import SqlExecution
 from harness.scorers.structured import ExactSet, JsonMatch, SetF1, UnsupportedItems
@@ -23,6 +24,7 @@ from harness.scorers.text import Abstention, Contains, Exact, Must
 from harness.techniques.rule import load
 
 if TYPE_CHECKING:
+    from harness.models.base import Model
     from harness.retrieval import Embedder
     from harness.spec import MetricSpec
 
@@ -39,10 +41,11 @@ PLAIN: dict[str, type[PairScorer]] = {
     "unsupported_items": UnsupportedItems,
     "abstention": Abstention,
     "hallucination": Hallucination,
+    **JUDGES,
 }
 SCORERS: tuple[str, ...] = (*PLAIN, "semantic_similarity", "all_of")
-_EMBEDS = ("semantic_similarity", "style")
-_GIVEN = ("name", "answer", "passages", "embedder")  # what a scorer is handed, beside its settings
+_EMBEDS = ("semantic_similarity", "style", "answer_relevancy")
+_GIVEN = ("name", "answer", "passages", "embedder", "judge")  # what a scorer is handed, beside its settings
 
 __all__ = ["SCORERS", "Mark", "Scorer", "build", "embeds"]
 
@@ -62,6 +65,7 @@ def build(
     locate: Callable[[str], Path] | None = None,
     passages: Callable[[], Mapping[str, str]] = dict,
     others: Mapping[str, MetricSpec] | None = None,
+    judge: Model | None = None,
 ) -> Scorer:
     """The scorer of a metric.
 
@@ -73,6 +77,7 @@ def build(
             and for settings that are paths to be where the benchmark file says.
         passages: the text of every passage that an arm may show, by its id; called when a scorer first needs one.
         others: the benchmark's metrics by name, which `all_of` may hold together.
+        judge: the opened model behind `metric.judge`.
 
     Raises:
         SpecError: an unknown scorer or setting, a direction that the scorer does not have; all mistakes at once.
@@ -94,7 +99,7 @@ def build(
         known = ("of",)
     elif metric.scorer in PLAIN:
         return _plain(name, metric, answer, PLAIN[metric.scorer], locate, {
-            "passages": passages, "embedder": embedder_factory,
+            "passages": passages, "embedder": embedder_factory, "judge": judge,
         })  # fmt: skip
     else:
         near = difflib.get_close_matches(metric.scorer, SCORERS, n=1)
@@ -126,9 +131,11 @@ def _plain(
                 fix='set `task.answer.abstain`, such as "I don\'t know"',
             )
         )  # fmt: skip
+    problems += _judge(metric, path, issubclass(kind, Judged))
     settings = {k: v for k, v in metric.settings.items() if k in known}
     for key, value in settings.items():
-        if locate and kind.model_fields[key].annotation is Path and isinstance(value, str):
+        field = kind.model_fields[key].annotation
+        if locate and Path in (field, *get_args(field)) and isinstance(value, str):
             settings[key] = locate(value)
     try:
         handed = {k: v for k, v in given.items() if k in kind.model_fields}
@@ -161,7 +168,7 @@ def _together(name: str, metric: MetricSpec, others: Mapping[str, MetricSpec]) -
         SpecError: fewer than two, one that there is not, itself or another `all_of`.
     """
     path, named = f"metrics.{name}.settings.of", _parts(metric)
-    known = [n for n, m in others.items() if n != name and m.scorer != "all_of"]
+    known = [n for n, m in others.items() if n != name and m.scorer != "all_of" and m.judge is None]
     if len(set(named)) < 2:
         got = repr(metric.settings.get("of"))[:80]
         fix = "write `settings: {of: [right, style]}`"
@@ -173,7 +180,7 @@ def _together(name: str, metric: MetricSpec, others: Mapping[str, MetricSpec]) -
         raise SpecError(
             Problem(
                 "all_of names no metric that it can hold", path=path, got=repr(wrong[0])[:80], valid=", ".join(known),
-                fix=f"did you mean {near[0]!r}?" if near else "name metrics of this file, none of them all_of",
+                fix=f"did you mean {near[0]!r}?" if near else "name metrics without a judge, none of them all_of",
             )
         )  # fmt: skip
     return {n: others[n] for n in dict.fromkeys(named)}
@@ -204,6 +211,24 @@ def _unknown(metric: MetricSpec, path: str, known: tuple[str, ...]) -> list[Prob
         )
         for key in metric.settings
         if key not in known
+    ]  # fmt: skip
+
+
+def _judge(metric: MetricSpec, path: str, needed: bool) -> list[Problem]:
+    """A judge where one is asked, none where none is; and a judge decides nothing."""
+    if needed and metric.judge is None:
+        fix = "add `judge: openai/NAME`, another reference, or {base_url, id}"
+        return [Problem(f"{metric.scorer} needs a model that judges", path=f"{path}.judge", fix=fix)]
+    if metric.judge is not None and not needed:
+        fix = "remove `judge`"
+        return [Problem(f"{metric.scorer} asks no judge", path=f"{path}.judge", valid=", ".join(JUDGES), fix=fix)]
+    return [
+        Problem(
+            f"a judge's score cannot be {role}: it may err with the arm", path=f"{path}.{key}", got="true",
+            fix="take another scorer for it; the judge's stands beside it, corrected by `settings.labels`",
+        )
+        for key, role in (("primary", "what decides"), ("guardrail", "a guardrail"))
+        if needed and getattr(metric, key)
     ]  # fmt: skip
 
 

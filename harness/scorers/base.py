@@ -15,12 +15,13 @@ from harness.taskset import Example, digest
 
 
 class Mark(Struct, frozen=True):
-    """A scorer's word on one answer: a value in [0, 1] or None (could not say), a short label, a reason."""
+    """A scorer's word on one answer: a value in [0, 1] or None (could not say), a label, a reason, a judge's cost."""
 
     value: float | None
     label: str = ""
     reason: str = ""
     usage: Usage = Usage()
+    compute_seconds: float = 0.0
 
 
 class Scorer(Protocol):

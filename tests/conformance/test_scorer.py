@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 from harness.answer import Answer
-from harness.models.base import Completion
+from harness.models.base import Completion, Request
+from harness.models.scripted import Scripted
 from harness.scorers import SCORERS, Mark, Scorer, build
+from harness.scorers.judged import JUDGES
 from harness.spec import MetricSpec
 from harness.taskset import Example, digest
 
@@ -57,9 +59,29 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "sql_execution": {"databases": "dbs"},
     "style": {"examples": "style.jsonl"},
     "all_of": {"of": ["right", "whole"]},
+    "rubric": {"rubric": ["nothing", "little", "half", "most", "all"]},
+    "faithfulness": {"context": "lines"},
 }
 OTHERS = {"right": MetricSpec(scorer="set_f1"), "whole": MetricSpec(scorer="exact_set")}
 LISTS = Answer("list", singular=True)
+
+
+def replies(request: Request) -> str:
+    """A judge by words: it wants egg and salt, and finds in the input what stands there."""
+    prompt = request.messages[-1].content
+    data = json.loads(prompt[prompt.rindex("input: ") + 7 : prompt.rindex("Output:")])
+    if "statements" in data:
+        said = [{"statement": s, "reason": "", "verdict": int(s in data["context"])} for s in data["statements"]]
+        return json.dumps({"statements": said})
+    if "answer" in data:
+        return json.dumps({"statements": data["answer"].casefold().replace(",", "").split()})
+    good = {"egg", "salt"} <= set(data["response"].casefold().replace(",", "").split())
+    if "user_input" in data:
+        return json.dumps({"feedback": "by words", "score": 5 if good else 1})
+    return json.dumps({"question": "title: Omelette lines: 2 eggs salt" if good else "why", "noncommittal": 0})
+
+
+JUDGE = Scripted(replies, name="scripted/judge")
 TARGETS: dict[str, str | tuple[str, ...]] = {
     "json_match": '{"city": "Bonn", "year": 1949}',
     "abstention": "I don't know",
@@ -81,6 +103,12 @@ KEPT = {"db": "hens", "must": "egg|ovum\nsalt"}
 NAMES = [*SCORERS, "own.py:overlap"]
 
 
+def spec(name: str, **more: Any) -> MetricSpec:
+    """The metric as a benchmark file would say it."""
+    judge = "scripted/judge" if name in JUDGES else None
+    return MetricSpec(scorer=name, settings=SETTINGS.get(name, {}), judge=judge, **more)
+
+
 def made(name: str, folder: Path, embedder: WordEmbedder | None = None) -> Scorer:
     """The scorer of this name as a benchmark file would have it."""
     (folder / "own.py").write_text(OWN)
@@ -92,8 +120,8 @@ def made(name: str, folder: Path, embedder: WordEmbedder | None = None) -> Score
              for s in ("alas", "plain")]  # fmt: skip
     (folder / "style.jsonl").write_text("\n".join(map(json.dumps, texts)))
     return build(
-        "metric", MetricSpec(scorer=name, settings=SETTINGS.get(name, {})), FORMATS.get(name, LISTS),
-        lambda: embedder or WordEmbedder(), lambda p: folder / p, others=OTHERS,  # type: ignore[arg-type, return-value]
+        "metric", spec(name), FORMATS.get(name, LISTS),
+        lambda: embedder or WordEmbedder(), lambda p: folder / p, others=OTHERS, judge=JUDGE,  # type: ignore[arg-type, return-value]
     )  # fmt: skip
 
 
@@ -113,7 +141,7 @@ class TestScorer:
         for mark in marks:
             assert isinstance(mark, Mark)
             assert mark.value is None or (0 <= mark.value <= 1 and not math.isnan(mark.value))
-            assert mark.value is not None or (mark.label == "scorer_error" and mark.reason)
+            assert mark.value is not None or (mark.label in ("scorer_error", "judge_error") and mark.reason)
         best, worst = (max, min) if scorer.higher_is_better else (min, max)
         values = [m.value for m in marks if m.value is not None]
         assert marks[0].value == best(values)
@@ -140,14 +168,14 @@ class TestScorer:
         from harness.errors import SpecError
 
         scorer = made(name, tmp_path)
-        spec = MetricSpec(scorer=name, higher_is_better=not scorer.higher_is_better, settings=SETTINGS.get(name, {}))
+        turned = spec(name, higher_is_better=not scorer.higher_is_better)
         if name == "own.py:overlap":  # a scorer of the user's own has the direction that the file says
-            own = build("metric", spec, LISTS, WordEmbedder, lambda p: tmp_path / p)  # type: ignore[arg-type]
+            own = build("metric", turned, LISTS, WordEmbedder, lambda p: tmp_path / p)  # type: ignore[arg-type]
             assert own.higher_is_better is False
             assert own.digest != scorer.digest
             return
         with pytest.raises(SpecError, match=r"metrics\.metric\.higher_is_better"):
-            build("metric", spec, FORMATS.get(name, LISTS), WordEmbedder, others=OTHERS)  # type: ignore[arg-type]
+            build("metric", turned, FORMATS.get(name, LISTS), WordEmbedder, others=OTHERS)  # type: ignore[arg-type]
 
     def test_its_input_is_left_as_it_was(self, name: str, tmp_path: Path) -> None:
         batch = pairs(name)
