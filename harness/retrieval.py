@@ -41,6 +41,7 @@ class Embedder:
         self._batch = batch
         self._model: Any = None
         self._lock = threading.Lock()
+        self._wanted: list[str] = []
         self._vectors: dict[str, NDArray[np.float32]] = {}
         self._seconds: dict[str, float] = {}
 
@@ -51,8 +52,10 @@ class Embedder:
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors of shape (len(texts), dimensions), each of length 1."""
+        self._wanted.extend(texts)  # threads that wait for a batch are all served by the next one
         with self._lock:
-            new = list(dict.fromkeys(t for t in texts if t not in self._vectors))
+            wanted, self._wanted = self._wanted, []
+            new = list(dict.fromkeys(t for t in (*texts, *wanted) if t not in self._vectors))
             if new:
                 if self._model is None:
                     self._model = _sentence_transformer(self._path)
@@ -113,16 +116,24 @@ class Index:
 
     def search(self, text: str, top_k: int) -> list[Passage]:
         """The `top_k` passages with the highest cosine similarity, best first; ties by id, so that order is fixed."""
+        return self.search_all([text], top_k)[0]
+
+    def search_all(self, texts: Sequence[str], top_k: int) -> list[list[Passage]]:
+        """The same for many texts, whose vectors are made in one batch: several times as fast as one by one."""
+        if not texts:
+            return []
+        vectors = self._embedder.embed(texts)
         with self._lock:
             if self._collection is None:
                 self._collection = self._open()
-            vector = self._embedder.embed([text])
-            found = self._collection.query(query_embeddings=vector, n_results=min(top_k, len(self._passages)))
-        ranked = sorted(zip(found["distances"][0], found["ids"][0], strict=True), key=lambda pair: (pair[0], pair[1]))
+            found = self._collection.query(query_embeddings=vectors, n_results=min(top_k, len(self._passages)))
         return [
-            Passage(p.id, p.title, p.text, similarity=1.0 - float(distance))
-            for distance, id in ranked
-            for p in (self._passages[id],)
+            [
+                Passage(p.id, p.title, p.text, similarity=1.0 - float(distance))
+                for distance, id in sorted(zip(distances, ids, strict=True))
+                for p in (self._passages[id],)
+            ]
+            for distances, ids in zip(found["distances"], found["ids"], strict=True)
         ]
 
     def _open(self) -> Any:
@@ -155,3 +166,7 @@ class Retrieve:
     def search(self, text: str) -> list[Passage]:
         """The passages for one input, best first."""
         return self._index.search(text, self._top_k)
+
+    def search_all(self, texts: Sequence[str]) -> list[list[Passage]]:
+        """The same for many inputs at once."""
+        return self._index.search_all(texts, self._top_k)

@@ -23,7 +23,7 @@ from harness.records import Artifact, Fit
 from harness.retrieval import Retrieve
 from harness.taskset import Example, digest
 from harness.techniques.base import Kit, Recipe, Solver, Technique, choose
-from harness.techniques.chat import ChatSolver, Retriever, chat
+from harness.techniques.chat import ChatSolver, chat
 from harness.techniques.prompt import systems
 from harness.tuners.base import Checkpoint, Progress, Tuned, TuneJob, Tuner
 
@@ -274,21 +274,21 @@ async def run_job(job: TuneJob, tuner: Tuner, kit: Kit) -> Tuned:
     return tuned
 
 
-async def passages(recipe: Recipe, kit: Kit) -> Retriever | None:
+async def passages(recipe: Recipe, kit: Kit) -> Retrieve | None:
     """How the recipe's passages are found, or None without documents."""
     return Retrieve(await kit.index(recipe.documents), recipe.top_k) if recipe.documents else None
 
 
-def training_rows(system: str, examples: Sequence[Example], kit: Kit, retrieve: Retriever | None = None) -> list[str]:
+def training_rows(system: str, examples: Sequence[Example], kit: Kit, retrieve: Retrieve | None = None) -> list[str]:
     """Chat JSONL lines: the prompt that inference will send, and the answer as it should be written.
 
     With `retrieve` each prompt holds the passages that inference would show for it, right or wrong ones, so that the
     model learns to read them and to abstain (RAFT, Zhang et al. 2024, without its reasoning chains).
     """
     lines: list[str] = []
-    for example in examples:
-        text = kit.render(example.input)
-        found = retrieve.search(text) if retrieve else ()
+    texts = [kit.render(example.input) for example in examples]
+    shown = retrieve.search_all(texts) if retrieve else [[] for _ in texts]
+    for example, text, found in zip(examples, texts, shown, strict=True):
         messages = [msgspec.to_builtins(m) for m in chat(system, (), found, text, kit)]
         messages.append({"role": "assistant", "content": kit.answer.write(example.target)})
         lines.append(json.dumps({"messages": messages}, ensure_ascii=False))
