@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 
 from harness import choice, forgetting, learning, reading, report
+from harness.estimate import RunEstimate
+from harness.extras import ExtraEstimate
 from harness.hygiene import Finding
 from harness.models.base import Completion, Failure, Missing
 from harness.records import CurvePoint, Fit, Forgetting, LearningCurve, SeedRun, SeedRuns, Trial, encode
@@ -187,14 +189,14 @@ def hostile_view(path: Path) -> View:
     )
 
 
-def measured(into: Path, **how: Any) -> Path:
+def measured(into: Path, change: Callable[[dict[str, Any]], None] = lambda benchmark: None, **how: Any) -> Path:
     """The golden run with all that a run may measure beside its arms: rows, seeds, second domain, leaks, guardrails."""
 
     def guarded(raw: dict[str, Any]) -> None:
         raw["metrics"]["exact"] |= {"guardrail": True, "margin": 0.03}
-        how.get("change", lambda raw: None)(raw)
+        change(raw)
 
-    bent(into, **(how | {"change": guarded}))
+    bent(into, change=guarded, **how)
     directory = RunDirectory(into)
     rows = directory.load("examples.json", tuple[Example, ...]) or ()
     ids, n, arm = tuple(e.id for e in rows), len(rows), "fine_tuned"
@@ -223,6 +225,12 @@ def measured(into: Path, **how: Any) -> Path:
     leak = Finding("similar", "review", (ids[0], "r"), where, 0.61, "a test row resembles a train row")
     directory.save("hygiene.json", (leak,))
     directory.save("agreement.json", {"n": 60, "mean": 0.94, "low": 0.9, "high": 0.97})
+    guessed = (
+        ExtraEstimate(f"learning curve of {arm}", 8, 8 * n, (300.0, 900.0), (0.01, 0.05)),
+        ExtraEstimate(f"training seeds of {arm}", 2, 4 * n, None, None),
+        ExtraEstimate("forgetting", 0, 380, (20.0, 60.0), (0.0, 0.0)),
+    )
+    directory.save("estimate.json", RunEstimate((), (600.0, 1800.0), (0.02, 0.1), guessed))
     raw = directory.load("benchmark.json", dict[str, Any])
     benchmark, frozen = Benchmark.model_validate(raw), directory.frozen()
     assert frozen is not None

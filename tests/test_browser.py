@@ -20,6 +20,7 @@ from harness import economics
 from harness.changes import between
 from harness.finished import FinishedRun
 from harness.moments import combine
+from harness.records import Trial
 from harness.report import changes, html, money
 from harness.store import RunDirectory
 from tests import reports
@@ -48,7 +49,11 @@ def pages(page: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
     return {"one run": page, "all measured": written(whole, folder / "all"), "two runs": compared}
 
 
-OTHERS: dict[str, dict[str, Any]] = {"one": {}, "two": {"outcome": lambda t: failing(t) if "00" in t.example else t}}
+def some_failing(trial: Trial) -> Trial:
+    return failing(trial) if "00" in trial.example else trial
+
+
+OTHERS: dict[str, dict[str, Any]] = {"one": {}, "two": {"outcome": some_failing}}
 
 
 def written(run: Path, folder: Path) -> Path:
@@ -219,11 +224,11 @@ def expected(view: Any, arm: str, t: dict[str, Any], days: int | None, label: An
     stored = view.stored
     board, candidate = stored.board, stored.verdict.candidate
     d = board.oriented(candidate, stored.primary) - board.oriented(arm, stored.primary)
-    columns = [
+    base, tuned = (
         np.asarray(board.usd[a]) * (1.0 if t[key] is None else t[key] / float(np.mean(board.usd[a])))
         for a, key in ((arm, "base"), (candidate, "tuned"))
-    ]
-    found = economics.ledger(d, *columns, board.clusters)
+    )
+    found = economics.ledger(d, base, tuned, board.clusters)
     retires = None if days is None else stored.day + timedelta(days=days)
     lived = economics.life(t["months"], stored.day, retires, t["retrain"])
     terms = economics.Terms(t["fixed"], t["hosting"], t["requests"], lived.months, t["value"])

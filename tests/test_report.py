@@ -80,7 +80,7 @@ def test_write_makes_page_summary_and_table(tmp_path: Path) -> None:
     frame = report.frame(reports.opened(path)[0])
     assert len(frame) == 120
     assert set(frame["arm"]) == {"prompt", "few_shot", "fine_tuned"}
-    assert frame.groupby("arm")["accuracy"].mean()["fine_tuned"] == pytest.approx(0.869, abs=0.001)
+    assert frame[frame["arm"] == "fine_tuned"]["accuracy"].mean() == pytest.approx(0.869, abs=0.001)
     parquet = pytest.importorskip("pyarrow.parquet")
     assert parquet.read_table(path / "tables" / "answers.parquet").num_rows == 120
 
@@ -220,7 +220,9 @@ def test_the_console_fits(width: int) -> None:
 def test_the_checklist_has_nine_rows_and_valid_lines(tmp_path: Path) -> None:
     """Each line that would measure something is a line that the benchmark file takes."""
     yaml, seen = YAML(typ="safe"), 0
-    for how in ({}, {"change": unsaid}, {"arms": ("prompt",)}, {"arms": ("fine_tuned",)}, {"change": unpriced}):
+    bends: list[dict[str, Any]] = [{}, {"arms": ("prompt",)}, {"arms": ("fine_tuned",)}]
+    bends += [{"change": unsaid}, {"change": unpriced}]
+    for how in bends:
         path = bent(tmp_path / f"run{seen}", **how)
         view = reports.view(path)
         assert len(view.checklist) == 9
@@ -409,6 +411,8 @@ def test_everything_measured_is_on_the_page(tmp_path: Path) -> None:
         "without the 1 test row that may have been seen the answer is the same",
         "test set used 2 times",
         "94.0 of 100",
+        "8 trainings, 24 min; estimated 5 min to 15 min, answers included",
+        "380 answers, ",
     ):
         assert words in page.text, words
     lines = {f.label for q in view.checklist for f in q.facts if f.open}
