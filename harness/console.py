@@ -107,8 +107,10 @@ def print_view(view: View, page: str, console: Console) -> None:
         console.print(Text(answer.worth))
     elif isinstance(view.worth, str) and answer.comparison:
         console.print(Text(f"Not priced: {view.worth}.", style="dim"))
+    if answer.advice:
+        console.print(Text(answer.advice.replace("`", ""), style="bold"))
     console.print()
-    console.print(Text(answer.because, style="dim"))
+    console.print(Text(f"{answer.because} {answer.others}".strip(), style="dim"))
     for line in answer.would_change:
         console.print(Text(f"- {line}", style="dim"))
     console.print()

@@ -31,7 +31,7 @@ def count(n: int, noun: str) -> str:
 
 def sentence(answer: stats.Answer, reason: Reason, made: Comparison, rules: Rules, guards: Sequence[Guardrail]) -> str:
     """The answer in one sentence, with its number and interval in points."""
-    number = f"{points(abs(made.delta))} points [{signed(made.low)}, {signed(made.high)}]"
+    number = f"{points(abs(made.delta))} points {_between(made)}"
     against = f"the baseline ({made.baseline})"
     side = "ahead of" if made.delta > 0 else "behind"
     lead = f"{made.candidate} is {number} of {made.metric} {side} {against}"
@@ -52,6 +52,13 @@ def sentence(answer: stats.Answer, reason: Reason, made: Comparison, rules: Rule
             named = {"missing": "answers are missing", "few_clusters": "too few clusters", "leakage": "leakage"}
             why = f" ({named[reason]})" if reason in named else ""
             return f"Inconclusive{why}: {lead}: not settled{few}."
+
+
+def _between(made: Comparison) -> str:
+    """The interval as the sentence counts: points behind where it is behind; signs only where it holds zero."""
+    low, high = (made.low, made.high) if made.delta >= 0 else (-made.high, -made.low)
+    say = points if low >= 0 else signed
+    return f"[{say(low)}, {say(high)}]"
 
 
 def because(answer: stats.Answer, reason: Reason, made: Comparison, guards: Sequence[Guardrail], rules: Rules) -> str:
@@ -79,6 +86,10 @@ def because(answer: stats.Answer, reason: Reason, made: Comparison, guards: Sequ
             return f"{interval} holds {bar} (p = {made.p:.2g}, n = {made.n_pairs})."
 
 
+def _bar(rules: Rules) -> str:
+    return signed(rules.min_effect) if rules.min_effect else "zero"
+
+
 def _guards(guards: Sequence[Guardrail]) -> str:
     said: list[str] = []
     for g in guards:
@@ -102,6 +113,7 @@ def would_change(
     made: Comparison,
     settle: Settle | None,
     guards: Sequence[Guardrail],
+    rules: Rules,
 ) -> tuple[str, ...]:
     """What would settle the answer, or turn it."""
     lines: list[str] = []
@@ -120,6 +132,9 @@ def would_change(
         lines.append(f"It would be yes if so much worse were allowed: {needed}.")
     elif answer == "no" and made.high > 0:
         lines.append(f"It would no longer be no if an effect of {points(made.high)} points were worth having.")
+    elif answer == "no":
+        more = f"{points(rules.min_effect - made.low)} points more"
+        lines.append(f"It would be yes with {more}: the whole interval must lie above {_bar(rules)}.")
     return tuple(lines)
 
 

@@ -226,7 +226,7 @@ def _answered(board: Board, frozen: Frozen, rules: Rules) -> Verdict:
         guardrails=guards,
         settle=settle,
         others=tuple(others),
-        would_change=reasons.would_change(answer, reason, made, settle, guards),
+        would_change=reasons.would_change(answer, reason, made, settle, guards, rules),
         flags=made.flags,
         reason=reason,
     )

@@ -92,7 +92,8 @@ def test_without_scripts_all_parts_are_there(browser: Browser, page: Path) -> No
     browser.open(page, scripts=False)
     browser.send("Emulation.setScriptExecutionDisabled", value=False)
     seen = browser.ask("document.body.innerText")
-    for words in ("fine_tuned beats the baseline", "Arms side by side", "broken", "Before a fine-tune", "harness run"):
+    parts = ("Arms side by side", "broken", "Checklist before a fine-tune", "harness run")
+    for words in ("fine_tuned beats the baseline", "What to do?", *parts):
         assert words in seen
     assert browser.ask("document.querySelector('#terms').hidden && document.querySelector('#browser').hidden")
     assert browser.complaints() == []

@@ -226,7 +226,7 @@ def spending(view: View) -> Chart | None:
     height, step = 220, max(1, ceil(end / 6))
     x, y = linear(0, end, 0, 100), linear(0, top, height - 6, 24)
     months = list(range(0, int(end) + 1, step))
-    names = ["month 0", *["" if m / end < 0.15 else f"{m}" for m in months[1:]]]
+    names = ["month 0", *["" if m / end < 0.2 else f"{m}" for m in months[1:]]]
     parts = [grid(x, months, names, height)]
     parts += [shelf(y(v), figures.usd(v)) for v in nice_ticks(0, top, 3)[1:]]
     tops = {arm: y(points[-1][1]) for arm, points in lines.items()}

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from harness.compare import Comparison
 from harness.report import figures
+from harness.report.advice import advice, others
 from harness.report.figures import Fact
-from harness.report.money import Worth
+from harness.report.money import Bill, Worth
 from harness.report.stored import Stored
 from harness.report.text import one_line
 
@@ -16,21 +17,23 @@ WORDS = {"yes": "Yes", "no": "No", "inconclusive": "Inconclusive"}
 
 @dataclass(frozen=True)
 class Answer:
-    """The first thing that is read: one word, one sentence, why, and what would change it."""
+    """The first thing that is read: one word, one sentence, what to do, why, and what would change it."""
 
     status: str
     word: str
     sentence: str
     because: str
+    others: str
     worth: str
     worth_status: str
+    advice: str
     would_change: tuple[str, ...]
     figures: tuple[Fact, ...]
     comparison: Comparison | None
 
 
-def answer(stored: Stored, worth: Worth | str) -> Answer:
-    """The answer of a run, with the money's beside it."""
+def answer(stored: Stored, worth: Worth | str, billed: dict[str, Bill]) -> Answer:
+    """The answer of a run, with the money's beside it, and what follows from both."""
     verdict, made = stored.verdict, stored.verdict.comparison
     word = WORDS[verdict.beat] if made is not None else "Not asked"
     facts = [_difference(made)] if made is not None else _best(stored)
@@ -41,8 +44,10 @@ def answer(stored: Stored, worth: Worth | str) -> Answer:
         word=word,
         sentence=_plain(verdict.sentence, word),
         because=_capital(verdict.because),
+        others=others(stored),
         worth=worth.sentence if isinstance(worth, Worth) else "",
         worth_status=worth.answer if isinstance(worth, Worth) else "unknown",
+        advice=advice(stored, worth, billed),
         would_change=(*verdict.would_change, *_money_changes(worth)),
         figures=tuple(facts),
         comparison=made,
@@ -85,13 +90,12 @@ def _month(worth: Worth) -> Fact:
     sign = 1 if month.mean >= 0 else -1
     lower, upper = (figures.usd(v) for v in sorted((sign * month.low, sign * month.high)))
     value = figures.usd(abs(month.mean))
-    word = "save" if tasks.mean >= 0 else "cost"
-    alone = (
-        f"the tasks alone {word} {figures.usd(1000 * abs(tasks.mean))} {'' if tasks.mean >= 0 else 'more '}per 1,000"
-    )
+    each = f"{figures.usd(1000 * abs(tasks.mean))} {'' if tasks.mean >= 0 else 'more '}per 1,000"
+    alone = f"the tasks alone {'save' if tasks.mean > 0 else 'cost'} {each if tasks.mean else 'the same'}"
     label = f"a month, all counted, at {figures.about(worth.terms.requests)} requests"
     said = f"saves {value}" if sign > 0 else f"costs {value} more"
-    return Fact(label, said, f"interval {lower} to {upper}; {alone}")
+    between = f"interval {lower} to {upper}; " if lower != upper else ""
+    return Fact(label, said, between + alone)
 
 
 def _payback(stored: Stored, worth: Worth) -> list[Fact]:
@@ -101,7 +105,8 @@ def _payback(stored: Stored, worth: Worth) -> list[Fact]:
         return []
     lasts = f"it lives {figures.months(terms.months)} ({worth.life.ends})"
     if paid.months == float("inf"):
-        why = "each task costs more" if worth.saved.mean <= 0 else "the saving does not cover the hosting"
+        why = "each task costs more" if worth.saved.mean < 0 else "no task costs less"
+        why = why if worth.saved.mean <= 0 else "the saving does not cover the hosting"
         return [Fact("pays back by what it saves", "never", f"{why}; {lasts}")]
     day = figures.day_after(stored.day, paid.months)
     parts = [f"on {day}"] if day else []

@@ -11,6 +11,8 @@ from harness.report.view import View
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~$#!:])|(?<=www)(\.)")
 
+_SAID = re.compile(r"([\\`*_<>|~$])")
+
 
 def escaped(text: str) -> str:
     """Text that Markdown shows as it is: no link, image, mention, HTML or formula, no table cell broken."""
@@ -25,7 +27,9 @@ def summary(view: View, link: str = "report.html") -> str:
         lines += [_sentence(answer.worth), ""]
     elif isinstance(view.worth, str) and answer.comparison:
         lines += [f"Not priced: {view.worth}.", ""]
-    lines += [_sentence(answer.because), ""]
+    if answer.advice:
+        lines += [f"**{_code(answer.advice)}**", ""]
+    lines += [_sentence(f"{answer.because} {answer.others}".strip()), ""]
     lines += [f"- {_sentence(line)}" for line in answer.would_change]
     lines += ["" if answer.would_change else None, *_table(view), ""]  # type: ignore[list-item]
     lines += [f"{escaped(metric)}: {_sentence(note)}.\n" for metric, note in view.metric_notes]
@@ -44,7 +48,12 @@ def summary(view: View, link: str = "report.html") -> str:
 
 def _sentence(text: str) -> str:
     """Our own sentence: names in it keep their underscores, brackets of intervals stay."""
-    return re.sub(r"([\\`*_<>|~$])", r"\\\1", " ".join(text.split()))
+    return _SAID.sub(r"\\\1", " ".join(text.split()))
+
+
+def _code(text: str) -> str:
+    """Our own sentence with its code between backticks."""
+    return "".join(f"`{part}`" if i % 2 else _SAID.sub(r"\\\1", part) for i, part in enumerate(text.split("`")))
 
 
 def _table(view: View) -> list[str]:

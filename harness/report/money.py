@@ -278,11 +278,11 @@ def _sentence(answer: str, terms: Terms, net: NetBenefit, stands: Quadrant, mont
     span = f"over {months(terms.months)}"
     if terms.value:
         total = f"{usd(net.per_task * terms.requests)} a month"
-        between = f"[{usd(net.low * terms.requests)}, {usd(net.high * terms.requests)}]"
+        between = _between(net.low * terms.requests, net.high * terms.requests)
         word = {"yes": "Worth it", "no": "Not worth it"}.get(answer, "Whether it is worth it stays open")
-        return f"{word}: at {usd(terms.value)} a correct answer the net benefit is {total} {between} {span}."
-    ends = sorted((abs(month.low), abs(month.high)))
-    money = f"{usd(abs(month.mean))} a month [{usd(ends[0])}, {usd(ends[1])}]"
+        return f"{word}: at {usd(terms.value)} a correct answer the net benefit is {total}{between} {span}."
+    lower, upper = sorted((abs(month.low), abs(month.high)))
+    money = f"{usd(abs(month.mean))} a month{_between(lower, upper)}"
     volume = f"at {about(terms.requests)} requests a month {span}"
     match stands.name:
         case "dominates":
@@ -298,8 +298,15 @@ def _sentence(answer: str, terms: Terms, net: NetBenefit, stands: Quadrant, mont
         case "inconclusive":
             word, sign = ("saves", 1) if month.mean >= 0 else ("costs", -1)
             lower, upper = sorted((sign * month.low, sign * month.high))
-            each = f"{usd(sign * month.mean)} a month [{usd(lower)}, {usd(upper)}]{' more' if sign < 0 else ''}"
+            each = f"{usd(sign * month.mean)} a month{_between(lower, upper)}{' more' if sign < 0 else ''}"
             return f"Whether it is worth it stays open: it {word} {each} {volume}, all counted."
+
+
+def _between(low: float, high: float) -> str:
+    """An interval in dollars, where its ends are not the same figure."""
+    from harness.report.figures import usd
+
+    return f" [{usd(low)}, {usd(high)}]" if usd(low) != usd(high) else ""
 
 
 def _paid(paid: Payback, terms: Terms, stands: Quadrant, day: date) -> str:

@@ -123,7 +123,9 @@ class Stored:
         between = figures.score_interval(found.low, found.high)
         return f"{figures.score(found.mean, found.low, found.high)} of 100 ({between})"
 
-    def against(self, candidate: str, baseline: str, metric: str | None = None) -> Comparison | None:
+    def against(
+        self, candidate: str, baseline: str, metric: str | None = None, alpha: float | None = None
+    ) -> Comparison | None:
         """One arm against another on a metric (the primary one); None where no example has both scores."""
         import numpy as np
 
@@ -134,7 +136,7 @@ class Stored:
         rules = self.benchmark.verdict
         (made,) = compare(
             self.board, metric, [candidate], baseline,
-            min_effect=rules.min_effect, alpha=rules.alpha, max_missing=rules.max_missing,
+            min_effect=rules.min_effect, alpha=alpha or rules.alpha, max_missing=rules.max_missing,
         )  # fmt: skip
         return made
 

@@ -120,7 +120,7 @@ def build(stored: Stored) -> View:
         primary=benchmark.primary,
         metrics=dict(board.metrics),
         n=len(board.ids),
-        answer=answer(stored, worth),
+        answer=answer(stored, worth, billed),
         arms=rows,
         pictures=_pictures(stored, billed),
         worth=worth,

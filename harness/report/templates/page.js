@@ -150,14 +150,15 @@ const paid = (f, t) => {
   if (months > f.life.months) return ` It would pay back in ${span(months)} and lives ${span(f.life.months)}.`;
   return ` It pays back in ${span(months)}, by ${dayAfter(facts.day, months)}.`;
 };
+const between = (low, high) => usd(low) === usd(high) ? "" : ` [${usd(low)}, ${usd(high)}]`;
 const sentence = (f, t) => {
   const over = `over ${span(f.life.months)}`, volume = `at ${about(t.requests)} requests a month ${over}`;
   const [a, low, high] = [f.after.mean, f.after.low, f.after.high].map(v => v * t.requests);
   if (t.value) {
     const word = {yes: "Worth it", no: "Not worth it"}[f.answer] ?? "Whether it is worth it stays open";
-    return `${word}: at ${usd(t.value)} a correct answer the net benefit is ${usd(f.net.mean * t.requests)} a month [${usd(f.net.low * t.requests)}, ${usd(f.net.high * t.requests)}] ${over}.`;
+    return `${word}: at ${usd(t.value)} a correct answer the net benefit is ${usd(f.net.mean * t.requests)} a month${between(f.net.low * t.requests, f.net.high * t.requests)} ${over}.`;
   }
-  const ends = [Math.abs(low), Math.abs(high)].sort((x, y) => x - y), money = `${usd(Math.abs(a))} a month [${usd(ends[0])}, ${usd(ends[1])}]`;
+  const ends = [Math.abs(low), Math.abs(high)].sort((x, y) => x - y), money = `${usd(Math.abs(a))} a month${between(...ends)}`;
   switch (f.quadrant.name) {
     case "dominates": return `Worth it: at least as good and ${money} cheaper ${volume}, all counted.`;
     case "dominated": return `Not worth it: no better and ${money} dearer ${volume}, all counted.`;
@@ -165,7 +166,7 @@ const sentence = (f, t) => {
     case "cheaper_worse": return `It depends: worse and ${money} cheaper ${volume}: it saves ${usd(f.quadrant.rate)} for each correct answer given up.`;
     default: {
       const sign = a >= 0 ? 1 : -1, sides = [sign * low, sign * high].sort((x, y) => x - y);
-      return `Whether it is worth it stays open: it ${a >= 0 ? "saves" : "costs"} ${usd(sign * a)} a month [${usd(sides[0])}, ${usd(sides[1])}]${a >= 0 ? "" : " more"} ${volume}, all counted.`;
+      return `Whether it is worth it stays open: it ${a >= 0 ? "saves" : "costs"} ${usd(sign * a)} a month${between(...sides)}${a >= 0 ? "" : " more"} ${volume}, all counted.`;
     }
   }
 };
@@ -197,7 +198,7 @@ const spending = (name, shown, f) => {
   const step = Math.max(1, Math.ceil(end / 6));
   for (let m = 0; m <= end; m += step) chart.append(
     make("line", {class: "grid", x1: `${m / end * 100}%`, x2: `${m / end * 100}%`, y1: 0, y2: height}),
-    make("text", {class: "tick", x: `${m / end * 100}%`, y: height + 16, "text-anchor": m === 0 ? "start" : m / end > .94 ? "end" : "middle"}, m === 0 ? "month 0" : m / end < .15 ? "" : `${m}`));
+    make("text", {class: "tick", x: `${m / end * 100}%`, y: height + 16, "text-anchor": m === 0 ? "start" : m / end > .94 ? "end" : "middle"}, m === 0 ? "month 0" : m / end < .2 ? "" : `${m}`));
   for (const v of niceTicks(top, 3)) chart.append(make("line", {class: "grid", x1: 0, x2: "100%", y1: y(v), y2: y(v)}), make("text", {class: "tick", x: 0, y: y(v) - 3}, usd(v)));
   series.forEach(([kind, label, points], i) => {
     const inner = make("svg", {x: 0, y: 0, width: "100%", height, viewBox: `0 0 100 ${height}`, preserveAspectRatio: "none"});
@@ -306,7 +307,7 @@ const browse = data => {
       const at = i * R + r, context = given.contexts[given.context[at]], value = main[arm][i];
       const notes = [given.failed[at].replace("_", " "), value == null ? "" : `${Math.round(100 * value)} of 100`, R > 1 ? `repeat ${r + 1}` : ""].filter(Boolean).join(" · ");
       const text = given.text[at];
-      cells.push(make("div", {class: "cell"}, make("h3", {}, arm + " ", make("span", {class: "quiet"}, notes)),
+      cells.push(make("div", {class: "cell"}, make("h3", {}, arm, make("span", {class: "quiet"}, notes && ` · ${notes}`)),
         make("pre", {dir: "auto"}, text ? marked(difference(text, data.targets[i], data.ordered)) : make("i", {}, "nothing")),
         context.shots.length ? make("p", {class: "quiet"}, "shots: " + context.shots.map(s => oneLine(s, 60)).join(", ")) : null,
         context.passages.length ? make("p", {class: "quiet"}, "passages: " + context.passages.map(s => oneLine(s, 60)).join(", ")) : null));
