@@ -147,7 +147,8 @@ def _arms(view: View, width: int) -> Any:
     columns.append(
         ("tokens in + out", [f"{a.effort.input_tokens:,.0f} + {a.effort.output_tokens:,.0f}" for a in view.arms])
     )
-    columns += [(m, score(m, interval=False)) for m in metrics]
+    alone = view.by_judge_only
+    columns += [(f"{m} (by judge)" if m in alone else m, score(m, interval=False)) for m in metrics]
     if any(a.recall for a in view.arms):
         columns.append(("recall", [figures.recall(a.recall) for a in view.arms]))
     columns.append(("median", [figures.seconds(a.effort.seconds_p50) for a in view.arms]))

@@ -158,20 +158,20 @@ def _judging(
         unfit = f"; {labels.unmatched:,} labels fit no answer of this run" if labels and labels.unmatched else ""
         return _noted(made, ALONE + unfit)
     found = agreement.kappa([j >= 0.5 for j, _ in both], [p >= 0.5 for _, p in both])
-    corrected = tuple(c for a, b in pairs if (c := _corrected(metric, board, labels, a, b)) is not None)
+    differences = tuple(c for a, b in pairs if (c := corrected(metric, board, labels, a, b)) is not None)
     who = "labels marked synthetic, which no person gave" if labels.synthetic else "human labels"
     said = f"held against {len(both):,} {who}: agrees on {100 * found.agreement:.0f} %"
     kappa = (found.kappa, found.low, found.high) if found.kappa is not None else (None, None, None)
     if found.kappa is not None:
         said += f", kappa {found.kappa:.2f} [{found.low:.2f}, {found.high:.2f}]"
-    said += "".join(f"; {_said(c)}" for c in corrected)
-    if board.clusters is not None and corrected:
+    said += "".join(f"; {_said(c)}" for c in differences)
+    if board.clusters is not None and differences:
         said += "; clusters are not counted in these intervals"
     if labels.unmatched:
         said += f"; {labels.unmatched:,} labels fit no answer of this run"
     changed = {
         "by_judge_only": False, "labelled": len(both), "synthetic": labels.synthetic, "agreement": found.agreement,
-        "kappa": kappa[0], "kappa_low": kappa[1], "kappa_high": kappa[2], "corrected": corrected,
+        "kappa": kappa[0], "kappa_low": kappa[1], "kappa_high": kappa[2], "corrected": differences,
     }  # fmt: skip
     return _noted(made, said, **changed)
 
@@ -195,7 +195,7 @@ def _both(metric: str, board: Board, labels: Labels) -> list[tuple[float, float]
     ]
 
 
-def _corrected(metric: str, board: Board, labels: Labels, candidate: str, baseline: str) -> Corrected | None:
+def corrected(metric: str, board: Board, labels: Labels, candidate: str, baseline: str) -> Corrected | None:
     """The difference corrected by the examples on which both arms' answers are labelled; None with fewer than two.
 
     A failed answer needs no label: it is worth 0 to judge and people alike. Examples on which both failed differ by 0

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from harness.models.openai import open_openai
 from harness.models.retrying import Retries
 from harness.models.wrappers import wrap
 from harness.prices import Price
-from harness.records import Trial
+from harness.records import Labels, Trial
 from harness.scorers import Mark, build
 from harness.scorers.judged import DATA
 from harness.spec import MetricSpec, ModelSpec
@@ -376,6 +377,8 @@ def test_a_run_with_a_judge_says_so_everywhere_and_keeps_its_cost_apart(
         for name, text in outputs(found, capsys).items():
             assert "by judge only" in text, name
             assert "judge-1" in text, name
+        assert "| taste (by judge only) |" in found.directory.file("summary.md").read_text()
+        assert "of 100, by judge only</small>" in found.directory.file("report.html").read_text()
         assert taste.by_judge_only
         assert (taste.answers, taste.unread) == (400, 0)
         assert asked < 400  # both arms' equal answers to an example are one judgement
@@ -449,3 +452,40 @@ def test_a_verdict_is_read_back_with_its_judges(tmp_path: Path) -> None:
     assert (stored.judged[0].answers, stored.judged[0].unread) == (400, 400)
     assert "400 of them unreadable and missing" in stored.judged[0].note
     assert found.verdict.beat in ("yes", "no", "inconclusive")
+
+
+def test_any_model_can_judge_by_its_reference(tmp_path: Path) -> None:
+    file = gated.write(tmp_path, "", n=12)
+    reply = 'def reply(request):\n    return \'{"feedback": "so", "score": 3}\'\n'
+    (tmp_path / "judge.py").write_text(reply)
+    metric = "  taste: {scorer: rubric, judge: 'scripted/judge.py:reply', settings: {rubric: [a, b, c, d, e]}}\n"
+    gated.edit(file, "run: {", metric + "run: {")
+    (taste,) = result(file).verdict.judged
+    assert (taste.judge, taste.answers, taste.unread, taste.usd) == ("scripted/judge.py:reply", 24, 0, 0.0)
+
+
+def test_two_models_of_one_id_at_two_endpoints_are_told(tmp_path: Path) -> None:
+    file = benchmark(tmp_path, "http://127.0.0.1:1/v1")
+    gated.edit(file, "model: scripted/fake.py:answer\n", 'model: {id: judge-1, base_url: "http://127.0.0.1:2/v1"}\n')
+    with pytest.raises(SpecError, match=r"metrics\.taste\.judge\.id: another model of this benchmark has the same id"):
+        specfile.read(file)
+
+
+def test_corrected_intervals_hold_the_truth_with_a_biased_judge_and_failed_answers() -> None:
+    """The judge flatters one arm by a third of its wrong answers, a tenth of all answers fails, 40 % are labelled."""
+    rng, n, held, biased = np.random.default_rng(11), 300, 0, 0
+    ids = tuple(str(i) for i in range(n))
+    gap = 0.9 * (0.6 - 0.5)  # in truth: a failed answer is worth 0 in either arm
+    for _ in range(400):
+        failed = {a: rng.random(n) < 0.1 for a in "ab"}
+        truth = {a: np.where(failed[a], 0.0, rng.random(n) < p) for a, p in (("a", 0.6), ("b", 0.5))}
+        flattered = np.where(~failed["b"] & (truth["b"] == 0) & (rng.random(n) < 1 / 3), 1.0, truth["b"])
+        board = SimpleNamespace(ids=ids, failed=failed, values={("a", "m"): truth["a"], ("b", "m"): flattered})
+        sample = rng.choice(n, 120, replace=False)
+        known = {a: {ids[i]: float(truth[a][i]) for i in sample if not failed[a][i]} for a in "ab"}
+        found = judging.corrected("m", board, Labels(known), "a", "b")  # type: ignore[arg-type]
+        assert found is not None
+        held += found.low <= gap <= found.high
+        biased += found.judge_delta < gap - 0.05
+    assert biased > 390
+    assert held >= 372  # 93 %

@@ -58,7 +58,14 @@ def _code(text: str) -> str:
 
 def _table(view: View) -> list[str]:
     metrics = ordered_metrics(view)
-    head = ["arm", *(escaped(m) for m in metrics), "failed", "tokens in + out", "$ per 1,000", "training"]
+    head = [
+        "arm",
+        *(escaped(m) + (" (by judge only)" if m in view.by_judge_only else "") for m in metrics),
+        "failed",
+        "tokens in + out",
+        "$ per 1,000",
+        "training",
+    ]
     found = any(arm.recall for arm in view.arms)
     head += ["recall of passages"] if found else []
     rows = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]

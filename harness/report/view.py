@@ -101,6 +101,11 @@ class View:
         return (*((m, s.note) for m, s in self.stored.standing.items()), *judged)
 
     @property
+    def by_judge_only(self) -> frozenset[str]:
+        """The metrics that a model judges, of which no person said how far it may be believed."""
+        return frozenset(j.metric for j in self.stored.verdict.judged if j.by_judge_only)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the run wants said."""
         return self.stored.manifest.notes

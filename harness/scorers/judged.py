@@ -141,10 +141,10 @@ class Judged(PairScorer):
         made = [t.result() for t in tasks]
         missing = [m for m in made if isinstance(m, Missing)]
         if missing:
-            what = f"{len(missing)} of {len(made)} judgements ({self.name}) are missing: {missing[0].message}"
-            budget = missing[0].type == "budget"
-            fix = "raise run.max_usd and run" if budget else "run the same command"
-            raise Incomplete(Problem(what, fix=f"{fix} again: what was judged is kept and free"))
+            first, again = missing[0], "run the same command again: what was judged is kept and free"
+            fix = "raise run.max_usd" if first.type == "budget" else first.fix
+            what = f"{len(missing)} of {len(made)} judgements ({self.name}) are missing: {first.message}"
+            raise Incomplete(Problem(what, fix=f"{fix}; then {again}" if fix else again))
         return [m for m in made if isinstance(m, Mark)]
 
     async def _one(self, example: Example, completion: Completion, llm: Any) -> Mark | Missing:
