@@ -48,6 +48,13 @@ def run(
     on_interrupt: Annotated[
         str, typer.Option(help="What Ctrl-C does with a hosted training job: keep it, or cancel it.")
     ] = "keep",
+    engine: Annotated[
+        str, typer.Option(help="Where answers are made: local, or ray: on a cluster (see README, Past one machine).")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(help="The Ray cluster's head, HOST:PORT, or auto; default: RAY_ADDRESS, else this machine alone."),
+    ] = None,
 ) -> None:
     """Run what is not stored yet, then print the verdict and where the report is."""
     import asyncio
@@ -56,12 +63,21 @@ def run(
 
     if on_interrupt not in ("keep", "cancel"):
         raise typer.BadParameter(f"got {on_interrupt!r}, valid: keep, cancel", param_hint="--on-interrupt")
+    if engine not in ("local", "ray"):
+        raise typer.BadParameter(f"got {engine!r}, valid: local, ray", param_hint="--engine")
+    if address is not None and engine != "ray":
+        raise typer.BadParameter("it is the address of a Ray cluster: add --engine ray", param_hint="--address")
     located = specfile.read(file, allow_outside=allow_outside)
+    workers = None
+    if engine == "ray":
+        from harness.ray_engine import RayEngine
+
+        workers = RayEngine(address)
     ended = _end_like_ctrl_c()
     try:
         with console.progress(quiet=json) as show:
             said = None if json else console.print_estimate
-            result = asyncio.run(pipeline.run_benchmark(located, show, said))
+            result = asyncio.run(pipeline.run_benchmark(located, show, said, workers))
     except KeyboardInterrupt:
         _interrupted(located.project / ".harness", on_interrupt, ask=not ended)
         raise

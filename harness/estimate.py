@@ -275,7 +275,8 @@ def _hosting(bench: Workbench, technique: FineTune, base: str) -> Band | None:
 async def _speed(bench: Workbench, model: Model, tasks: TaskSet, allowed: bool) -> Speed | None:
     file = bench.home / "speed.json"
     known = msgspec.json.decode(file.read_bytes(), type=dict[str, Speed]) if file.exists() else {}
-    key = digest([model.digest, tasks.digest, bench.benchmark.task.input, bench.max_tokens])
+    made = [model.digest, tasks.digest, bench.benchmark.task.input, bench.max_tokens]
+    key = digest(made if bench.workers.count == 1 else [*made, bench.workers.count])
     if key not in known and allowed:
         examples = (*tasks.dev, *tasks.train, *tasks.test)[: min(bench.benchmark.run.max_concurrency, SAMPLE)]
         prompts = [chat(bench.answer.ask(), (), (), bench.render(e.input), bench) for e in examples]

@@ -6,6 +6,7 @@ chosen from the curve; where there is a dev split it is measured there, and test
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Sequence
 
@@ -92,18 +93,35 @@ async def measure(
     if curve.fit is not None:
         return
     done = {(p.rows, p.seed) for p in curve.points}
-    for size in curve.sizes:
-        for seed in curve.seeds:
-            if (size, seed) in done:
-                continue
-            total = len(curve.sizes) * len(curve.seeds)
-            bench.progress(Progress(status=f"learning curve: {arm}", done=len(curve.points), total=total))
-            part = share(rows, size, seed)
-            seeded = technique.model_copy(update={"seed": seed, "seeds": (), "rows": None})
-            point = await _point(seeded, part, tasks.dev, examples, fit, start, base, bench)
-            curve = msgspec.structs.replace(curve, points=(*curve.points, point))
-            directory.save(file, curve)
+    points = [(size, seed) for size in curve.sizes for seed in curve.seeds]
+    trainings = [
+        (technique.model_copy(update={"seed": seed, "seeds": (), "rows": None}), share(rows, size, seed))
+        for size, seed in points
+        if (size, seed) not in done
+    ]
+    await ahead(trainings, tasks.dev, base, start, bench)
+    for seeded, part in trainings:
+        bench.progress(Progress(status=f"learning curve: {arm}", done=len(curve.points), total=len(points)))
+        point = await _point(seeded, part, tasks.dev, examples, fit, start, base, bench)
+        curve = msgspec.structs.replace(curve, points=(*curve.points, point))
+        directory.save(file, curve)
     directory.save(file, fitted(curve, [e.cluster for e in examples]))
+
+
+async def ahead(
+    trainings: Sequence[tuple[FineTune, Sequence[Example]]],
+    dev: Sequence[Example],
+    base: Model,
+    start: Recipe,
+    bench: Workbench,
+) -> None:
+    """Make trainings side by side where several workers train; whoever wants one later finds it made."""
+    if bench.workers.count < 2 or any(technique.tuner != "trl" for technique, _ in trainings):
+        return
+    async with asyncio.TaskGroup() as group:
+        for technique, rows in trainings:
+            job = await technique.job(rows, dev, base, start, bench, bench.workdir)
+            group.create_task(run_job(job, bench.tuner(technique.tuner), bench))
 
 
 async def _point(

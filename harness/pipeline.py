@@ -44,8 +44,10 @@ from harness.techniques.base import Recipe, Solver
 from harness.trials import Trials
 from harness.tuners.base import Progress
 from harness.workbench import Workbench, answer_of
+from harness.workers import Workers
 
 Show = Callable[[Progress], None]
+Said = Callable[[RunEstimate], None]
 
 
 def quiet(progress: Progress) -> None:
@@ -130,9 +132,11 @@ def _path(located: Located, path: str) -> Path:
 
 
 async def run_benchmark(
-    located: Located, show: Show = quiet, said: Callable[[RunEstimate], None] | None = None
+    located: Located, show: Show = quiet, said: Said | None = None, workers: Workers | None = None
 ) -> Result:
     """Run what is not stored yet, then decide and write the report. `said` is handed the estimate before the work.
+
+    `workers`: where requests are answered and weights are trained; default: this process.
 
     Raises:
         HarnessError: whatever stops the run, told to people; what is finished is stored.
@@ -140,13 +144,14 @@ async def run_benchmark(
     started = time.monotonic()
     question = prepare(located)
     directory = directory_of(located, question.tasks)
-    bench = Workbench(located, show)
+    bench = Workbench(located, show, workers)
     bench.notes += await bench.sweep()  # a deployment that a killed run left bills by the hour
     if directory.manifest() is not None:
         return read(directory)
     directory.acquire()
     bench.ledger = directory.file("spent.txt")
     try:
+        await bench.start()
         stages = Stages(question, directory, bench)
         estimate = await stages.open()
         if said is not None:
@@ -287,7 +292,7 @@ class Stages:
             async with flushing(self.bench.cache, log):
                 for arm in open_arms:  # by arm: what prompts share is reused while fresh
                     work = plan(arm, await self._solver(arm, fits), self.tasks.test, repeats, stored.answered)
-                    await run(work, self.bench.answer, self.benchmark.run.max_concurrency, store)
+                    await run(work, self.bench.answer, self.bench.concurrency, store)
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
@@ -387,7 +392,7 @@ class Stages:
             estimate={"seconds": estimate.seconds, "usd": estimate.usd},
             actual={"seconds": seconds},
             test_looks=looks,
-            notes=(*self.bench.notes, *self.bench.cache.notes),
+            notes=(*self.bench.notes, *self.bench.workers.notes, *self.bench.cache.notes),
         )
         if missing > self.benchmark.verdict.max_missing * max(total, 1):
             first = next(t.missing for _, t in trials.walk() if t.missing is not None)

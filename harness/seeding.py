@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from harness.learning import ahead
 from harness.models.base import Model
 from harness.records import Fit, SeedRun, SeedRuns
 from harness.store import RunDirectory
@@ -35,11 +36,11 @@ async def measure(
     ids = tuple(e.id for e in tasks.test)
     runs = directory.load(file, SeedRuns) or SeedRuns(arm, primary, ids, technique.seeds[0])
     done = {r.seed for r in runs.runs}
-    for seed in technique.seeds[1:]:
-        if seed in done:
-            continue
+    seeds = [s for s in technique.seeds[1:] if s not in done]
+    again = [technique.model_copy(update={"seed": seed, "seeds": ()}) for seed in seeds]
+    await ahead([(seeded, tasks.train) for seeded in again], tasks.dev, base, start, bench)
+    for seed, seeded in zip(seeds, again, strict=True):
         bench.progress(Progress(status=f"seeds: {arm}", done=len(runs.runs), total=len(technique.seeds) - 1))
-        seeded = technique.model_copy(update={"seed": seed, "seeds": ()})
         made = await seeded.fit(f"{arm}, seed {seed}", tasks.train, tasks.dev, base, start, bench)
         recipe = msgspec.convert(made.recipe, Recipe)
         solver = await seeded.solver(recipe, tasks.train, None, bench)

@@ -10,9 +10,9 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from harness import documents, paths, referred, taskset, template
+from harness import documents, paths, referred, template
 from harness.answer import Answer
 from harness.cache import Cache
 from harness.errors import ModelError, Problem
@@ -26,13 +26,15 @@ from harness.scored import scored
 from harness.scorers.base import Scorer
 from harness.spec import Benchmark, Located, ModelSpec
 from harness.taskset import Document, Example
-from harness.techniques import Cascade
+from harness.techniques import Cascade, FineTune
 from harness.techniques.base import Scored, Solver
 from harness.techniques.chat import chat
 from harness.tuners.base import Progress, Tuner
+from harness.workers import Here, Workers
 
 if TYPE_CHECKING:
     from harness.models.budgeted import Budget
+    from harness.models.engines import Wanted
     from harness.models.local import LocalModel
     from harness.models.throttled import Throttle
     from harness.spec import MetricSpec
@@ -43,8 +45,11 @@ EMBEDDER = "all-minilm-l6-v2"
 class Workbench:
     """Opens what a benchmark names, once, and closes it all at the end."""
 
-    def __init__(self, located: Located, show: Callable[[Progress], None], *, keyless: bool = False) -> None:
+    def __init__(
+        self, located: Located, show: Callable[[Progress], None], workers: Workers | None = None, keyless: bool = False
+    ) -> None:
         """`keyless`: endpoints will not be asked anything, only looked at; their keys need not be set."""
+        self.workers = workers or Here()
         self.located = located
         self._keyless = keyless
         self.benchmark: Benchmark = located.benchmark
@@ -60,17 +65,32 @@ class Workbench:
         self.progress = show
         self._models: dict[str, Model] = {}
         self._opening = asyncio.Lock()
-        self._gate = asyncio.Semaphore(self.benchmark.run.max_concurrency)
+        self._gate = asyncio.Semaphore(self.concurrency)
         self._counts: dict[str, list[int]] = {}
         self._embedder: Embedder | None = None
         self._indexes: dict[str, Index] = {}
         self._tuners: dict[str, Tuner] = {}
         self._scorer: Scorer | None = None
         self._locals: list[LocalModel] = []
-        self._engine: Literal["auto", "openvino", "transformers"] = "auto"
+        self._engine: Wanted = "auto"
         self._throttles: dict[str, Throttle] = {}
         self.ledger: Path | None = None
         self._answered: set[str] = set()
+
+    async def start(self) -> None:
+        """Make the workers ready. Raises `HarnessError` where they are not to be had."""
+        arms = self.benchmark.arms.values()
+        asked = {self.base_reference, *(a.model for a in arms if a.model and a.model not in self.benchmark.arms)}
+        weights = any(map(self.is_local, asked)) or any(isinstance(a, FineTune) and a.tuner == "trl" for a in arms)
+        await self.workers.start(
+            weights=weights, concurrency=self.benchmark.run.max_concurrency, show=lambda p: self.progress(p)
+        )
+        self._gate = asyncio.Semaphore(self.concurrency)
+
+    @property
+    def concurrency(self) -> int:
+        """Requests under way at once. Those to one endpoint are `max_concurrency` at most, whoever sends them."""
+        return self.benchmark.run.max_concurrency * self.workers.count
 
     # What techniques ask for
 
@@ -117,7 +137,8 @@ class Workbench:
         if kind not in self._tuners:
             from harness.tuners import open_tuner
 
-            self._tuners[kind] = open_tuner(kind, self.weights, self.spec_of, self.budget)
+            tuner = open_tuner(kind, self.weights, self.spec_of, self.budget)
+            self._tuners[kind] = self.workers.tuner(tuner, self.weights)
         return self._tuners[kind]
 
     async def score(
@@ -168,7 +189,7 @@ class Workbench:
                     from harness.tuners import deployments
 
                     await deployments.ready(self.home, model.removeprefix("azure/"))
-                self._models[model] = await asyncio.to_thread(self._make, model)
+                self._models[model] = await self._make(model)
             return self._models[model]
 
     async def shut(self, model: str) -> None:
@@ -200,49 +221,53 @@ class Workbench:
         """Whether a reference names weights that run on this machine."""
         return not self.is_hosted(reference) and not reference.startswith("scripted/")
 
-    def _make(self, reference: str) -> Model:
+    async def _make(self, reference: str) -> Model:
+        if not self.is_local(reference):
+            return await asyncio.to_thread(self._asked, reference)
+        from harness.models.local import open_local
+        from harness.models.openings import Weights, WeightsAt
+
+        # A tuned model is the base with other numbers: it runs on the engine that the base was found to agree on.
+        engine = self._engine if reference.startswith("tuned/") else self.spec_of(reference).engine
+        directory = await asyncio.to_thread(self.weights, reference)
+        choice = await self.workers.choose(directory, engine)
+        local = await asyncio.to_thread(open_local, directory, name=reference, choice=choice)
+        local.before_start = self._rest
+        self._locals.append(local)
+        lent = self.workers.lend(local, lambda: WeightsAt(reference, Weights.of(directory), choice))
+        return Cached(lent, self.cache)
+
+    def _asked(self, reference: str) -> Model:
+        """A scripted model, or one at an endpoint."""
+        from harness.models.openings import EndpointAt, ScriptedAt
+
         spec = self.spec_of(reference)
         kind, _, name = reference.partition("/")
         if kind == "scripted":
-            from harness.models.scripted import Scripted
-            from harness.techniques.rule import load
-
             file, _, function = name.rpartition(":")
             path = self.locate(file)
-            version = taskset.digest(path.read_text(encoding="utf-8"))  # another script gives other answers
-            return Cached(Scripted(load(path, function), name=reference, version=version), self.cache)
-        if self.is_local(reference):
-            from harness.models.local import open_local
-
-            # A tuned model is the base with other numbers: it runs on the engine that the base was found to agree on.
-            engine = self._engine if reference.startswith("tuned/") else spec.engine
-            local = open_local(self.weights(reference), name=reference, engine=engine)
-            local.before_start = self._rest
-            self._locals.append(local)
-            return Cached(local, self.cache)
+            at = ScriptedAt(reference, str(path), function, path.read_text(encoding="utf-8"))
+            return Cached(self.workers.lend(at.open(), lambda: at), self.cache)
         from harness import prices
         from harness.models.openai import open_openai
         from harness.models.wrappers import wrap
 
         throttle = self._throttle(spec)
         model = open_openai(spec, on_limits=throttle.observe, keyless=self._keyless)
-        return wrap(model, cache=self.cache, throttle=throttle, budget=self.budget, price=prices.token_price(spec))
+        lent = self.workers.lend(model, lambda: EndpointAt.of(spec, model.endpoint), throttle.observe)
+        return wrap(lent, cache=self.cache, throttle=throttle, budget=self.budget, price=prices.token_price(spec))
 
     async def settle_engine(self, examples: Sequence[Example]) -> None:
         """Decide once for these weights which engine runs the base: the fast one where it agrees on 20 dev rows."""
         if not self.is_local(self.base_reference):
             return
-        from harness.models.engines import choose_engine, pick
-
         directory = await asyncio.to_thread(self.weights, self.base_reference)
         wanted = self.spec_of(self.base_reference).engine
-        if wanted == "auto":
-            self.progress(Progress(status="engines: the fast one against transformers", total=1))
-            prompts = [chat(self.answer.ask(), (), (), self.render(e.input), self) for e in examples]
-            choice = await choose_engine(directory, prompts, targets=[self.answer.write(e.target) for e in examples])
-            self.progress(Progress(status="engines: the fast one against transformers", done=1, total=1))
-        else:
-            choice = pick(directory, wanted)
+        self.progress(Progress(status="engines: the fast one against transformers", total=1))
+        prompts = [chat(self.answer.ask(), (), (), self.render(e.input), self) for e in examples]
+        targets = [self.answer.write(e.target) for e in examples]
+        choice = await self.workers.choose(directory, wanted, prompts, targets)
+        self.progress(Progress(status="engines: the fast one against transformers", done=1, total=1))
         self._engine = choice.engine
         self.notes.append(f"engine {choice.engine}: {choice.why}")
 
@@ -364,6 +389,7 @@ class Workbench:
         for model in self._models.values():
             with contextlib.suppress(Exception):
                 await model.close()
+        await self.workers.close()
         if not self._keyless:  # a look changes nothing at a provider
             self.notes += await self.sweep()
         if "cache" in self.__dict__:

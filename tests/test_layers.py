@@ -14,7 +14,7 @@ HARNESS = Path(__file__).parent.parent / "harness"
 READING = ("compare", "verdict", "reading", "report", "console", "gates", "baselines")
 MAKING = ("runner", "workbench", "estimate", "preflight", "pipeline", "check")
 HEAVY = ("torch", "transformers", "chromadb", "ragas", "trl", "pandas", "openvino", "openvino_genai", "openai",
-         "sentence_transformers", "scipy.stats", "sklearn", "datasets", "pyarrow", "genai_prices")  # fmt: skip
+         "sentence_transformers", "scipy.stats", "sklearn", "datasets", "pyarrow", "genai_prices", "ray")  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:

@@ -30,6 +30,7 @@ GGUF = "f16.gguf"
 MIN_SAME = 0.8
 MAX_F1_DROP = 0.01
 PROMPTS = 20
+Wanted = Literal["auto", "openvino", "transformers"]
 
 
 class Choice(Struct, frozen=True):
@@ -91,7 +92,7 @@ def _mean_f1(texts: Sequence[str], against: Sequence[str]) -> float:
     return sum(f1(a, b) for a, b in zip(texts, against, strict=True)) / len(texts)
 
 
-def pick(directory: Path, engine: Literal["auto", "transformers", "openvino"] = "auto") -> Choice:
+def pick(directory: Path, engine: Wanted = "auto") -> Choice:
     """The engine for these weights, without running anything. Raises `ModelError` when the one asked for cannot."""
     against = _against_fast(directory)
     if engine == "openvino":
@@ -133,6 +134,15 @@ async def choose_engine(
     part.write_bytes(msgspec.json.encode(found))
     os.replace(part, file)
     return pick(directory)
+
+
+async def settle(
+    directory: Path, wanted: Wanted, prompts: Sequence[tuple[Message, ...]] = (), targets: Sequence[str] | None = None
+) -> Choice:
+    """The engine for these weights on this machine: as wanted, or, given prompts, found by `choose_engine`."""
+    if wanted == "auto" and prompts:
+        return await choose_engine(directory, prompts, targets=targets)
+    return pick(directory, wanted)
 
 
 def weights_for(directory: Path, engine: EngineName) -> Path:

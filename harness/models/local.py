@@ -22,7 +22,7 @@ import msgspec
 
 from harness.errors import Failed, ModelError, Problem
 from harness.models.base import Completion, Failure, Message, Request, Usage
-from harness.models.engines import Choice, pick, weights_for
+from harness.models.engines import Choice, Wanted, pick, weights_for
 from harness.models.tokenizer import Tokenizer, context_of
 from harness.models.weights import digest_of, fetch
 from harness.models.worker import Answer, EngineName, Hello, Job, Options
@@ -36,7 +36,8 @@ def open_local(
     dir_or_name: str | Path,
     *,
     name: str | None = None,
-    engine: Literal["auto", "transformers", "openvino"] = "auto",
+    engine: Wanted = "auto",
+    choice: Choice | None = None,
     max_batch: int | None = None,
     threads: int | None = None,
     cache_mb: int = 1024,
@@ -48,6 +49,7 @@ def open_local(
         dir_or_name: a directory in Hugging Face's form, a name of the catalogue, or `hf/ORG/NAME`.
         name: as the user names it; default: `local/` and the last part of the directory's path.
         engine: "auto" takes the fast one where it is installed, can read the weights and is not known to disagree.
+        choice: the engine where it was chosen before (`engine` is then not asked).
         max_batch: how many prompts run together.
         threads: processor threads; default: the engine's own choice.
         cache_mb: bound of the fast engine's KV cache.
@@ -57,7 +59,7 @@ def open_local(
         ModelError: no such weights, or the engine asked for cannot run them.
     """
     directory = fetch(dir_or_name, progress)
-    choice = pick(directory, engine)
+    choice = choice or pick(directory, engine)
     batch = max_batch or BATCH[choice.engine]
     return LocalModel(
         directory, choice, name or f"local/{directory.name}", max_batch=batch, threads=threads, cache_mb=cache_mb

@@ -133,7 +133,7 @@ def digest_of(directory: Path) -> str:
     """
     known = _read_manifest(directory)
     files: dict[str, File] = {}
-    for file in _files(directory):
+    for file in files_of(directory):
         name = file.relative_to(directory).as_posix()
         stat = file.stat()
         old = known.files.get(name) if known else None
@@ -253,7 +253,7 @@ def _make(entry: Entry, target: Path, progress: Progress | None) -> None:
                         shutil.copyfileobj(source, out)
     files = {
         file.relative_to(part).as_posix(): File(file.stat().st_size, _sha256(file), file.stat().st_mtime_ns)
-        for file in _files(part)
+        for file in files_of(part)
     }
     _write_manifest(part, Manifest(files, entry.sha256))
     if entry.take.endswith(".gguf"):
@@ -323,7 +323,7 @@ def _from_hub(repository: str) -> Path:
         ) from error
 
 
-def _files(directory: Path) -> list[Path]:
+def files_of(directory: Path) -> list[Path]:
     """Every file that belongs to the weights; hidden ones and what is derived do not."""
     found = (f for f in directory.rglob("*") if f.is_file())
     return sorted(f for f in found if not any(p.startswith(".") for p in f.relative_to(directory).parts))

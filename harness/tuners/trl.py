@@ -13,7 +13,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,9 @@ class TrlTuner:
         merge: (base directory, adapter directory, directory to make) -> None; writes what the local engines read.
         speed: where measured training speeds are kept; default: the user's cache.
         threads: CPU threads; default: the processors that this process may use.
+
+    Attributes:
+        elsewhere: makes a training on another machine and brings its files into the job's directory; None: here.
     """
 
     kind = "trl"
@@ -58,6 +61,7 @@ class TrlTuner:
         self._merge = merge
         self._speed = speed or Speed()
         self._threads = threads or processors()
+        self.elsewhere: Callable[[TuneJob], Awaitable[Tuned]] | None = None
 
     def validate(self, job: TuneJob) -> list[Finding]:
         """Everything wrong with the training file, the dev file and the parameters, at once."""
@@ -125,6 +129,8 @@ class TrlTuner:
     async def follow(self, job: TuneJob, id: str, report: Report) -> Tuned:
         """Train, or wait for the process that trains this job already. A cancelled call stops its training at once."""
         (job.workdir / "cancel").unlink(missing_ok=True)
+        if self.elsewhere is not None and self.kind == "trl" and not (job.workdir / "done.json").exists():
+            return await self.elsewhere(job)
         while not (job.workdir / "done.json").exists():
             code = await self._work(job, report)
             if code == BUSY:
