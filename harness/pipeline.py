@@ -134,9 +134,7 @@ def _path(located: Located, path: str) -> Path:
 async def run_benchmark(
     located: Located, show: Show = quiet, said: Said | None = None, workers: Workers | None = None
 ) -> Result:
-    """Run what is not stored yet, then decide and write the report. `said` is handed the estimate before the work.
-
-    `workers`: where requests are answered and weights are trained; default: this process.
+    """Run what is not stored yet, by these workers, then decide and write the report. `said` is handed the estimate.
 
     Raises:
         HarnessError: whatever stops the run, told to people; what is finished is stored.

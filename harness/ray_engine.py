@@ -21,7 +21,7 @@ import msgspec
 
 from harness.crew import Crew, Lent
 from harness.errors import HarnessError, Problem
-from harness.hand import Slot
+from harness.hand import Slot, WorkerLost
 from harness.models.base import Message, Model
 from harness.models.openings import OnLimits, Opening, Weights
 from harness.tuners.base import Progress, Tuned, TuneJob, Tuner
@@ -192,7 +192,7 @@ class _RayHost:
     async def call(self, actor: Any, method: str, *arguments: Any) -> Any:
         """Call a worker. Raises `WorkerLost` when it is gone, else what it raised."""
 
-        from harness.crew import WorkerLost
+        from ray.exceptions import RayError, RayTaskError
 
         try:
             return await getattr(actor, method).remote(*arguments)

@@ -82,9 +82,7 @@ class Workbench:
         arms = self.benchmark.arms.values()
         asked = {self.base_reference, *(a.model for a in arms if a.model and a.model not in self.benchmark.arms)}
         weights = any(map(self.is_local, asked)) or any(isinstance(a, FineTune) and a.tuner == "trl" for a in arms)
-        await self.workers.start(
-            weights=weights, concurrency=self.benchmark.run.max_concurrency, show=lambda p: self.progress(p)
-        )
+        await self.workers.start(weights=weights, concurrency=self.benchmark.run.max_concurrency, show=self.progress)
         self._gate = asyncio.Semaphore(self.concurrency)
 
     @property
