@@ -166,7 +166,7 @@ class Crew:
                     hand = self._hands[slot] = Hand(slot, self._host)
                     hand.up = self._task(self._bring_up(hand))
             idle = 0.0 if self._ready else idle + LOOK_SECONDS
-            if not slots:
+            if not slots and not self._seen:
                 self._fail(_none("the cluster has no processor or GPU to give", "add a machine to it"))
             elif idle > PATIENCE_SECONDS:
                 self._fail(_none(f"for {PATIENCE_SECONDS:g} s there was none", "see `ray status`"))
@@ -176,8 +176,10 @@ class Crew:
         try:
             version, hand.name = await hand.call("hello")
         except WorkerLost as error:
-            self._hands.pop(hand.slot, None)
             hand.end()
+            if self._hands.get(hand.slot) is not hand:  # its machine is gone, as was found out before
+                return
+            del self._hands[hand.slot]
             self._broken[hand.slot.node] = self._broken.get(hand.slot.node, 0) + 1
             if not self._hands:
                 fix = "is harness installed there, in the same version, with the same Python and Ray?"
@@ -186,6 +188,7 @@ class Crew:
         if version != __version__:
             fix = "install the same version on all machines"
             self._fail(_none(f"{hand.name} has harness {version}, and this machine {__version__}", fix))
+            return
         self._broken.pop(hand.slot.node, None)
         self._seen.add(hand.slot.node)
         hand.ready = True
@@ -196,12 +199,11 @@ class Crew:
         if self._hands.get(hand.slot) is not hand:
             return
         del self._hands[hand.slot]
+        if hand.ready:
+            self.lost += 1
+            said = f"{hand.name}: {why}; its requests are asked again"
+            self._show(Progress(status="ray: a worker was lost", message=said))
         hand.end()
-        hand.ready = False
-        self.lost += 1
-        self._show(
-            Progress(status="ray: a worker was lost", message=f"{hand.name}: {why}; its requests are asked again")
-        )
         for order in reversed(hand.orders.values()):
             order.losses += 1
             if order.reply.done():

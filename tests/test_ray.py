@@ -82,7 +82,7 @@ def test_an_address_where_nobody_listens_is_told_within_seconds(project: Path) -
     said = run(project, "--engine", "ray", "--address", "127.0.0.1:1", expect=2)
     assert "127.0.0.1:1" in said
     assert "no Ray cluster can be reached there" in said
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize("address", ["nonsense", "ray://10.0.0.1:10001", "host:port"])
