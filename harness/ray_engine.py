@@ -29,9 +29,13 @@ from harness.tuners.base import Progress, Tuned, TuneJob, Tuner
 if TYPE_CHECKING:
     from harness.models.engines import Choice, Wanted
 
-START_SECONDS = 60.0
-"""How long Ray may take to answer, and to start the first worker."""
+ANSWER_SECONDS = 30.0
+"""How long a cluster may take to answer."""
+START_SECONDS = 90.0
+"""How long a cluster of this machine may take to start, and the first worker to come up."""
 REACH_SECONDS = 5.0
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""How a gRPC connection begins: the preface and empty settings, which the other side answers with settings (type 4)."""
 
 
 class RayEngine:
@@ -81,18 +85,19 @@ class RayEngine:
         show(Progress(status="ray: starting workers", done=1, total=1))
 
     async def _connect(self) -> None:
-        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        if self._address in (None, "local"):
+        address = self._address or "local"
+        options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
+        if address == "local":
             os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # Ray's word for: listen on loopback alone
-            options["address"] = "local"
+            options["include_dashboard"] = False
         else:
-            await asyncio.to_thread(_reach, self._address)
-            options = {"address": self._address, "log_to_driver": False, "logging_level": "ERROR"}
+            await asyncio.to_thread(_reach, address)
+        seconds = START_SECONDS if address == "local" else ANSWER_SECONDS
         try:
-            await asyncio.wait_for(_apart(partial(_init, options)), START_SECONDS)
+            await asyncio.wait_for(_apart(partial(_init, options)), seconds)
         except TimeoutError:
-            raise self._unusable(f"no answer within {START_SECONDS:g} s") from None
+            raise self._unusable(f"no answer within {seconds:g} s") from None
         except Exception as error:  # Ray raises many kinds, none of them its own
             raise self._unusable(str(error).strip().splitlines()[0] if str(error).strip() else repr(error)) from None
 
@@ -268,12 +273,17 @@ def _split(address: str) -> tuple[str, int] | None:
 
 
 def _reach(address: str) -> None:
-    """Whether anybody listens there. Raises `HarnessError`: Ray itself would try for minutes."""
+    """Whether Ray may be what listens there. Raises `HarnessError`: Ray itself would try for two minutes."""
     at = _split(address)
     if at is None:  # auto: Ray knows the address
         return
     try:
-        socket.create_connection(at, REACH_SECONDS).close()
+        with socket.create_connection(at, REACH_SECONDS) as line:
+            if os.environ.get("RAY_USE_TLS", "0") == "0":
+                line.sendall(GREETING)
+                reply = line.recv(9)
+                if reply[3:4] != GREETING[-6:-5]:
+                    raise OSError("what listens there is not Ray")
     except (OSError, OverflowError) as error:
         what = f"no Ray cluster can be reached there: {error}"
         fix = "`ray start --head` starts one and says its address; without --address this machine alone is used"

@@ -17,7 +17,7 @@ import pytest
 
 from harness import reading
 from harness.errors import HarnessError
-from harness.ray_engine import RayEngine
+from harness.ray_engine import RayEngine, _reach
 from tests import gated, tiny
 from tests.servers import KEY, ChatServer
 from tests.test_hosted_run import at_gateway
@@ -83,6 +83,11 @@ def test_an_address_where_nobody_listens_is_told_within_seconds(project: Path) -
     assert "127.0.0.1:1" in said
     assert "no Ray cluster can be reached there" in said
     assert time.monotonic() - started < 30
+
+
+def test_what_listens_but_is_not_ray_is_told_within_seconds(tmp_path: Path) -> None:
+    with Thread(ChatServer()) as server, pytest.raises(HarnessError, match="what listens there is not Ray"):  # type: ignore[arg-type]
+        _reach(f"127.0.0.1:{server.port}")
 
 
 @pytest.mark.parametrize("address", ["nonsense", "ray://10.0.0.1:10001", "host:port"])
