@@ -36,7 +36,7 @@ import os, pathlib, time
 def noted(request, who):
     with open(pathlib.Path(__file__).parent / "calls.log", "a") as log:
         log.write(f"{os.getpid()} {who} {request.messages!r}\\n")
-    time.sleep(0.05)
+    time.sleep(0.15)
 """
 
 
@@ -218,6 +218,9 @@ def test_a_node_killed_in_the_middle_loses_nothing(
     assert outcome(noting) == outcome(local)
     assert set(calls(noting)) == set(calls(local))
     assert len(calls(noting)) <= len(calls(local)) + 2 * CONCURRENCY, "what two workers had in flight"
+    manifest = reading.find(noting / "bench.yaml").manifest()
+    assert manifest is not None
+    assert any("were lost" in note for note in manifest.notes)
 
 
 @slow
@@ -268,13 +271,14 @@ task: {data: data, input: "Say {{ word }}", target: "{{ said }}"}
 arms:
   prompt: {technique: prompt, system: Repeat it.}
   tuned:  {technique: fine_tune, system: Repeat it., epochs: 1, batch_size: 4, seeds: [1, 2, 3]}
-metrics: {accuracy: {scorer: set_f1, primary: true}}
+metrics: {accuracy: {scorer: exact, primary: true}}
 run: {max_tokens: 6, allow_near_duplicates: true}
 economics: {local_usd_per_hour: 0.2}
 """
 
 
 @slow
+@pytest.mark.timeout(600)
 def test_weights_are_run_and_trained_on_the_workers(
     cluster: Cluster, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -290,7 +294,7 @@ def test_weights_are_run_and_trained_on_the_workers(
     ours, theirs = (reading.find(p / "bench.yaml") for p in (tmp_path, local))
     said = [{t.key: t.completion and t.completion.text for t in d.read_trials()} for d in (ours, theirs)]
     assert said[0] == said[1]
-    assert any(said[0].values())
+    assert len(said[0]) == 20
     assert ours.scores.read_bytes() == theirs.scores.read_bytes()
     made = [{r.parent.name: r.read_bytes() for r in p.rglob("tuned/*/train.jsonl")} for p in (tmp_path, local)]
     assert made[0] == made[1]
@@ -319,11 +323,11 @@ def test_ctrl_c_on_a_cluster_of_ones_own_leaves_nothing_behind(noting: Path) -> 
 
 
 def ray_processes() -> set[int]:
-    """The ids of all processes of Ray."""
+    """The ids of Ray's own processes; a worker ends with them."""
     found: set[int] = set()
     for place in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             text = (place / "cmdline").read_bytes()
-            if b"/ray/core/src/" in text or text.startswith(b"ray::"):
+            if b"/ray/core/src/" in text:
                 found.add(int(place.name))
     return found
