@@ -16,7 +16,7 @@ from harness import documents, paths, referred, template
 from harness.answer import Answer
 from harness.cache import Cache
 from harness.errors import ModelError, Problem
-from harness.judging import judge_of
+from harness.judging import judge_of, judges_of
 from harness.models.base import Completion, Failure, Message, Missing, Model, Usage
 from harness.models.cached import Cached
 from harness.references import document_files
@@ -80,7 +80,8 @@ class Workbench:
     async def start(self) -> None:
         """Make the workers ready. Raises `HarnessError` where they are not to be had."""
         arms = self.benchmark.arms.values()
-        asked = {self.base_reference, *(a.model for a in arms if a.model and a.model not in self.benchmark.arms)}
+        others = {a.model for a in arms if a.model and a.model not in self.benchmark.arms}
+        asked = {self.base_reference, *others, *judges_of(self.benchmark)}
         weights = any(map(self.is_local, asked)) or any(isinstance(a, FineTune) and a.tuner == "trl" for a in arms)
         await self.workers.start(weights=weights, concurrency=self.benchmark.run.max_concurrency, show=self.progress)
         self._gate = asyncio.Semaphore(self.concurrency)
