@@ -48,6 +48,17 @@ def test_yes_is_used_priced_or_left_by_what_it_costs(golden: View) -> None:
     assert "stays open" in said(golden, worth=priced(golden, "inconclusive", "inconclusive"))
 
 
+@pytest.mark.parametrize(("score", "told"), [(0.11, True), (0.5, False), (0.9, False)])
+def test_a_winner_that_scores_low_is_said_to(golden: View, score: float, told: bool) -> None:
+    made = golden.stored.verdict.comparison
+    assert made is not None
+    key = (made.candidate, golden.stored.primary)
+    low = replace(golden.stored)
+    low.__dict__["cells"] = {**golden.stored.cells, key: msgspec.structs.replace(golden.stored.cells[key], mean=score)}
+    step = advice(low, golden.worth, {a.name: a.bill for a in golden.arms})
+    assert ("Mind the level: even fine_tuned scores" in step) is told
+
+
 def test_no_keeps_the_baseline_unless_the_price_alone_decides(golden: View) -> None:
     no = answered(golden, "no")
     assert said(golden, no, priced(golden, "no", "dominated")).startswith("Keep few_shot (59.7 of 100")

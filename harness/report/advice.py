@@ -12,6 +12,7 @@ from harness.report.stored import Stored
 from harness.verdict import Guardrail
 
 NAMED = 3  # arms named one by one beside the baseline
+LOW = 0.5  # a score under which a yes still needs a word about the level
 
 
 def advice(stored: Stored, worth: Worth | str, billed: dict[str, Bill]) -> str:
@@ -22,7 +23,7 @@ def advice(stored: Stored, worth: Worth | str, billed: dict[str, Bill]) -> str:
     keep = f"Keep {made.baseline} ({_standing(stored, billed, made.baseline)})"
     match verdict.beat:
         case "yes":
-            return _better(worth, made.candidate, made.baseline, keep)
+            return _better(worth, made.candidate, made.baseline, keep) + _level(stored, made.candidate)
         case "no":
             return _not_better(stored, worth, made.candidate, keep)
         case "inconclusive":
@@ -54,6 +55,14 @@ def _better(worth: Worth | str, candidate: str, baseline: str, keep: str) -> str
             return f"{keep}: what it gains costs more than it is worth."
         case _:
             return f"Settle the money first: {candidate} is better, and whether that is worth its cost stays open."
+
+
+def _level(stored: Stored, candidate: str) -> str:
+    """Better is not good: a word where even the winner scores low."""
+    cell = stored.cells[candidate, stored.primary]
+    if not stored.board.metrics[stored.primary] or cell.mean >= LOW:
+        return ""
+    return f" Mind the level: even {candidate} scores {figures.score(cell.mean, cell.low, cell.high)} of 100."
 
 
 def _not_better(stored: Stored, worth: Worth | str, candidate: str, keep: str) -> str:

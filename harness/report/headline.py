@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from harness.compare import Comparison
@@ -42,8 +43,8 @@ def answer(stored: Stored, worth: Worth | str, billed: dict[str, Bill]) -> Answe
     return Answer(
         status=verdict.beat if made is not None else "unasked",
         word=word,
-        sentence=_plain(verdict.sentence, word),
-        because=_capital(verdict.because),
+        sentence=_plain(verdict.sentence, word, stored.board.arms),
+        because=_capital(verdict.because, stored.board.arms),
         others=others(stored),
         worth=worth.sentence if isinstance(worth, Worth) else "",
         worth_status=worth.answer if isinstance(worth, Worth) else "unknown",
@@ -54,17 +55,16 @@ def answer(stored: Stored, worth: Worth | str, billed: dict[str, Bill]) -> Answe
     )
 
 
-def _plain(sentence: str, word: str) -> str:
+def _plain(sentence: str, word: str, arms: Collection[str]) -> str:
     """The sentence after its first word, which stands beside it."""
     reason, _, rest = sentence.removeprefix(word).partition(": ")
     rest = f"{reason.strip(' ()')}: {rest}" if reason.strip(" ()") else rest
-    return _capital(one_line(rest, 400))
+    return _capital(one_line(rest, 400), arms)
 
 
-def _capital(text: str) -> str:
-    """A sentence starts large, unless it starts with a name that is written small."""
-    first = text.split(" ", 1)[0]
-    return text if "_" in first else text[:1].upper() + text[1:]
+def _capital(text: str, arms: Collection[str]) -> str:
+    """A sentence starts large, unless it starts with an arm's name, which stays as it is spelt."""
+    return text if text.split(" ", 1)[0] in arms else text[:1].upper() + text[1:]
 
 
 def _difference(made: Comparison) -> Fact:
