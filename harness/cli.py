@@ -113,7 +113,8 @@ def _interrupted(home: Path, wish: str, *, ask: bool) -> None:
     if wish == "cancel" or (
         ask and sys.stdin.isatty() and sys.stderr.isatty() and typer.confirm("Cancel it?", err=True)
     ):
-        asyncio.run(leftovers.cancel(left))
+        for line in asyncio.run(leftovers.cancel(left)):
+            typer.echo(line, err=True)
 
 
 @app.command()

@@ -253,6 +253,7 @@ class Workbench:
 
         throttle = self._throttle(spec)
         model = open_openai(spec, on_limits=throttle.observe, keyless=self._keyless)
+        model.notes = self.notes  # what an endpoint does not take is part of the run's receipt
         lent = self.workers.lend(model, lambda: EndpointAt.of(spec, model.endpoint), throttle.observe)
         return wrap(lent, cache=self.cache, throttle=throttle, budget=self.budget, price=prices.token_price(spec))
 

@@ -214,6 +214,32 @@ def test_a_refusal_of_the_control_plane_has_its_own_words(
     assert deployments.live(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (Fault(GET, 401, "ExpiredAuthenticationToken", "expired"), "token may have expired"),
+        (Fault(GET, 403, "AuthorizationFailed", "no role"), "Contributor"),
+        (Fault(GET, 404, "ParentResourceNotFound", "no such account"), "AZURE_OPENAI_ACCOUNT"),
+        (Fault(GET, 404, "SubscriptionNotFound", "no such subscription"), "AZURE_SUBSCRIPTION_ID"),
+    ],
+)
+def test_nothing_is_trained_that_could_not_be_deployed(
+    fault: Fault, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = TuningServer(style="azure_v1", faults=[fault])
+    with pytest.raises(TuneError, match=f"(?s){said}"):
+        run(server, lambda: tuning.tuner(server).submit(tuning.job(tmp_path, server)), monkeypatch)
+    assert not server.files
+    assert not server.created
+
+
+def test_what_was_never_asked_for_is_not_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = TuningServer(style="azure_v1", faults=[Fault(GET, 403, "AuthorizationFailed", "no role")])
+    with pytest.raises(TuneError):
+        run(server, lambda: tuning.tuner(server).serve(tuning.job(tmp_path, server), FINAL), monkeypatch)
+    assert [r.split()[0] for r in server.requests] == ["GET"]
+
+
 def test_a_deletion_that_fails_is_said_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = TuningServer(style="azure_v1")
     job = tuning.job(tmp_path, server)

@@ -143,3 +143,30 @@ def test_a_model_that_a_gateway_tuned_stays_at_the_gateway(tmp_path: Path, monke
     located = specfile.read(file)
     spec = Workbench(located, pipeline.quiet).spec_of(fit.model)
     assert (spec.base_url, spec.usd_per_mtok) == (server.url, {"input": 2, "output": 3})
+
+
+@pytest.mark.parametrize(
+    ("model", "served", "price"),
+    [
+        ("azure/gpt-4o-mini-2024-07-18", "azure/mine", {"input": 0.15, "cached_input": 0.075, "output": 0.6}),
+        ("{id: azure/a, usd_per_mtok: {input: 1, output: 2}}", "azure/mine", {"input": 1, "output": 2}),
+        ("{id: openai/a, usd_per_mtok: {tuned_input: 3, tuned_output: 4}}", "azure/mine", {"input": 3, "output": 4}),
+        ("openai/gpt-4o-mini-2024-07-18", "openai/mine", None),
+    ],
+)
+def test_a_tuned_model_that_was_there_has_a_price(model: str, served: str, price: object, tmp_path: Path) -> None:
+    file = gated.write(tmp_path, "", n=30)
+    gated.edit(file, "model: scripted/fake.py:answer\n", f"model: {model}\n")
+    gated.edit(file, "scripted/fake.py:tuned", served)
+    assert Workbench(specfile.read(file), pipeline.quiet).spec_of(served).usd_per_mtok == price
+
+
+def test_what_an_endpoint_does_not_take_stands_in_the_receipt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_KEY", KEY)
+    refuses = status(400, "Unsupported parameter: temperature", "unsupported_parameter", param="temperature")
+    server = ChatServer(answer=lambda call: "red", rule=lambda call: refuses if "temperature" in call.body else None)
+    with Thread(server):
+        directory = run(at_gateway(tmp_path, server.url)).directory
+    manifest = directory.manifest()
+    assert manifest is not None
+    assert "my-model does not take `temperature`; it was left out" in manifest.notes

@@ -281,6 +281,52 @@ def test_ctrl_c_keeps_the_job_and_says_how_to_go_on_or_stop(tmp_path: Path, monk
         assert "--on-interrupt cancel" in said
         assert await leftovers.cancel(left, tuning.PACE) == ["openai job ftjob-001: cancelled"]
         assert server.jobs["ftjob-001"]["status"] == "cancelled"
+        assert not leftovers.pending(tmp_path)
+        assert (await tuning.tuner(server).find(job)) is None
+
+    run(server, work, monkeypatch)
+
+
+@pytest.mark.parametrize("style", ["openai", "azure_v1"])
+def test_a_job_whose_id_never_came_back_is_cancelled_too(
+    style: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = TuningServer(style=style, journey=("running",))
+    job = tuning.job(tmp_path, server, name="a" * 16)
+
+    async def work() -> None:
+        await whole_until(server, job, lambda: bool(server.jobs))
+        left = leftovers.pending(tmp_path)
+        assert [job.id for job in left] == [""]
+        assert (await leftovers.cancel(left, tuning.PACE))[0].endswith(": cancelled")
+        assert [j["status"] for j in server.jobs.values()] == ["cancelled"]
+        assert not leftovers.pending(tmp_path)
+
+    run(server, work, monkeypatch)
+
+
+async def whole_until(server: TuningServer, job: TuneJob, when: Callable[[], bool]) -> None:
+    """A submission that is left while the service's answer is on its way."""
+    server.faults.append(Fault("/fine_tuning/jobs", after=True, delay=30.0, method="POST"))
+    submitting = asyncio.ensure_future(tuning.tuner(server).submit(job))
+    while not when():
+        await asyncio.sleep(0.005)
+    submitting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await submitting
+
+
+def test_a_cancellation_that_fails_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = TuningServer(journey=("running",))
+    job = tuning.job(tmp_path, server)
+
+    async def work() -> None:
+        await tuning.tuner(server).submit(job)
+        server.faults.append(Fault("/cancel", status=403, message="not yours"))
+        said = await leftovers.cancel(leftovers.pending(tmp_path), tuning.PACE)
+        assert "ftjob-001 could not be cancelled" in said[0]
+        assert "not yours" in said[0]
+        assert leftovers.pending(tmp_path)
 
     run(server, work, monkeypatch)
 

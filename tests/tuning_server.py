@@ -37,6 +37,8 @@ class Fault:
     after: bool = False
     raw: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    delay: float = 0.0  # seconds before the answer, whole and right
+    method: str = ""
 
 
 @dataclass
@@ -78,12 +80,15 @@ class TuningServer:
         asked = f"{request.method} {request.path}"
         self.requests.append(asked)
         body = await self._body(request)
-        fault = next((f for f in self.faults if f.where in asked), None)
+        fault = next((f for f in self.faults if f.where in asked and asked.startswith(f.method)), None)
         if fault is None:
             return self._do(request, body)
         self.faults.remove(fault)
         if fault.after:
-            self._do(request, body)
+            done = self._do(request, body)
+            if fault.delay:
+                await asyncio.sleep(fault.delay)
+                return done
         if fault.raw is not None:
             return web.Response(body=fault.raw, headers={"content-type": "application/json", **fault.headers})
         if fault.status:

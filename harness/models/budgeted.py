@@ -97,7 +97,8 @@ class Budgeted(Wrapper):
                 Problem(
                     f"run.max_usd is set, but the price of {model.name} is not known: {price.reason}",
                     path="model",
-                    fix="give the model `usd_per_mtok: {input: ..., output: ...}` (0 if it is free), or drop max_usd",
+                    fix="give the model `usd_per_mtok: {input: ..., output: ...}` (0 if it is free; of a tuned "
+                    "one `tuned_input`, `tuned_output`), or drop max_usd",
                 )
             )
         super().__init__(model)

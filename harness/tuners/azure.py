@@ -63,6 +63,11 @@ class AzureTuner(HostedTuner):
         )
         return findings
 
+    async def submit(self, job: TuneJob) -> str:
+        """As everywhere, once the control plane lets us in: a training that cannot be deployed is paid for nothing."""
+        await deployments.allowed(self.deployment(job, Checkpoint(id="", step=0)), self._pace)
+        return await super().submit(job)
+
     async def serve(self, job: TuneJob, checkpoint: Checkpoint) -> str:
         """Deploy a checkpoint and wait until it answers; the deployment's name begins with the base's, as its price."""
         wanted = self.deployment(job, checkpoint)

@@ -24,6 +24,8 @@ from harness.tuners.service import Pace
 from harness.tuners.trl_files import write_whole
 
 FOLDER = "deployments"
+NOWHERE = ("ParentResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound")
+"""Codes of a 404 for the resource itself; any other one says that the deployment is not there yet."""
 HOURLY = "it is billed by the hour ($1.70 for standard and globalstandard) until it is deleted"
 _held: dict[Path, Lock] = {}
 """The records that this process is responsible for."""
@@ -66,16 +68,30 @@ async def deploy(folder: Path, wanted: Deployment, pace: Pace) -> None:
             await _provisioned(control, wanted, pace)
         return
     wanted = msgspec.structs.replace(wanted, live=True, since=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    async with Control(wanted.arm) as control:  # refused here, nothing was made that would have to be deleted
+        known = await _call(control, "GET", wanted, pace)
     _write(file, wanted)
     try:
         async with Control(wanted.arm) as control:
-            known = await _call(control, "GET", wanted, pace)
             if known.status == 404 or _model(known) != wanted.model:
                 await _call(control, "PUT", wanted, pace)
             await _provisioned(control, wanted, pace)
     except BaseException:
         await _delete(file, wanted, pace)
         raise
+
+
+async def allowed(wanted: Deployment, pace: Pace) -> None:
+    """Whether a deployment could be made, as far as reading tells: asked before a training is paid for.
+
+    Raises:
+        ModelError: there is no token.
+        TuneError: the control plane refuses it, or does not know the resource.
+    """
+    async with Control(wanted.arm) as control:
+        known = await _call(control, "GET", wanted, pace)
+    if _code(known) in NOWHERE:
+        raise TuneError(_refusal(known, "GET", wanted)[0])
 
 
 async def ready(home: Path, name: str, pace: Pace | None = None) -> None:
@@ -145,8 +161,10 @@ async def _provisioned(control: Control, wanted: Deployment, pace: Pace) -> None
         if state == "Succeeded":
             return
         if state in ("Failed", "Canceled"):
-            said = str(known.body.get("error") or properties.get("error") or state)[:300]
-            raise TuneError(Problem(f"the Azure deployment {wanted.name} failed: {said}", where=wanted.arm))
+            said = str(known.body.get("error") or properties.get("error") or "Azure gave no reason")[:300]
+            fix = "run the same command again: the training is kept; or try another `deployment_sku`"
+            what = f"the Azure deployment {wanted.name} could not be provisioned: {said}"
+            raise TuneError(Problem(what, where=wanted.arm, fix=fix))
         await asyncio.sleep(pause * random.uniform(0.9, 1.1))
         pause = min(pause * 1.5, pace.longest)
 
@@ -169,7 +187,7 @@ async def _call(control: Control, method: str, wanted: Deployment, pace: Pace) -
 def _refusal(reply: Reply, method: str, wanted: Deployment) -> tuple[Problem, bool]:
     """A status of the control plane in one sentence, and whether it may pass."""
     error: Any = reply.body.get("error") or {}
-    code = str(error.get("code") or "") if isinstance(error, dict) else ""
+    code = _code(reply)
     said = str(error.get("message") or "") if isinstance(error, dict) else str(error)
     said = said[:300] or reply.said or f"HTTP {reply.status}"
     what = f"Azure deployment {wanted.name}"
@@ -191,6 +209,11 @@ def _refusal(reply: Reply, method: str, wanted: Deployment) -> tuple[Problem, bo
         return Problem(f"{what}: no such resource ({said})", where=wanted.arm, got=got, fix=fix), False
     passes = reply.status in (0, 408, 409, 429) or reply.status >= 500
     return Problem(f"{what}: {said}", where=wanted.arm, got=got), passes
+
+
+def _code(reply: Reply) -> str:
+    error: Any = reply.body.get("error")
+    return str(error.get("code") or "") if isinstance(error, dict) else ""
 
 
 def _model(reply: Reply) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -333,12 +333,10 @@ class HostedTuner:
         return None
 
     def _is(self, known: FineTuningJob, job: TuneJob, state: State) -> bool:
-        """Whether a listed job is this one. The file is ours alone: its name carries the key."""
-        metadata: Any = known.metadata
-        if isinstance(metadata, Mapping) and "harness_key" in metadata:
-            return metadata["harness_key"] == job.key
-        if state.train_file is not None:
-            return known.training_file == state.train_file
+        """Whether a listed job is this one; where the key and the file are not known, by what it was given."""
+        sure = hosted_jobs.is_of(known, job.key, state)
+        if sure is not None:
+            return sure
         said = known.model_dump()
         given = [said.get("user_provided_suffix"), said.get("suffix")]
         return self.suffix(job) in given and known.model == state.model and known.seed == job.seed

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -122,6 +122,25 @@ def not_ready(refused: Refused) -> bool:
     """Whether a file that was just uploaded is still being read."""
     said = f"{refused.code} {refused.problems[0].what}".lower()
     return refused.status in (400, 404, 409) and ("not ready" in said or "file_not_ready" in said or "process" in said)
+
+
+def is_of(known: FineTuningJob, key: str, state: State) -> bool | None:
+    """Whether a listed job is the one of this key; None where it tells neither its key nor our file.
+
+    The file is ours alone: its name carries the key.
+    """
+    metadata: Any = known.metadata
+    if isinstance(metadata, Mapping) and "harness_key" in metadata:
+        return metadata["harness_key"] == key
+    return known.training_file == state.train_file if state.train_file is not None else None
+
+
+async def seek(service: Service, key: str, state: State) -> str | None:
+    """The id of the running or finished job of a key that a kill left without one, or None."""
+    async for known in every(service, "listing jobs", lambda c: c.fine_tuning.jobs.list(limit=100)):
+        if known.status not in ("failed", "cancelled") and is_of(known, key, state):
+            return known.id
+    return None
 
 
 async def cancel(service: Service, id: str) -> str:

@@ -13,6 +13,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from harness.errors import HarnessError
 from harness.tuners import deployments, hosted_files, hosted_jobs
 from harness.tuners.hosted_files import State
@@ -61,16 +63,22 @@ def told(left: list[Left]) -> str:
 async def cancel(left: list[Left], pace: Pace | None = None) -> list[str]:
     """Cancel jobs; returns a sentence each. One that cannot be cancelled is said, not raised."""
     said: list[str] = []
+    pace = pace or Pace(patience=60.0)
     for job in left:
-        if not job.id:
-            said.append(f"{job}: run the same command once more to learn its id, then cancel")
-            continue
+        id, name = job.id, f"{job.state.api} job {job.id or f'on {job.state.model}'}"
         try:
-            async with Service(job.state.endpoint, pace or Pace(patience=60.0)) as service:
-                status = await hosted_jobs.cancel(service, job.id)
-            said.append(f"{job.state.api} job {job.id}: {status}")
+            async with Service(job.state.endpoint, pace) as service:
+                if not id:  # we were stopped while it was made: the service may still be at it
+                    await asyncio.sleep(pace.first)
+                    id = await hosted_jobs.seek(service, job.folder.name, job.state)
+                status = await hosted_jobs.cancel(service, id) if id else "none was made"
         except HarnessError as error:
-            said.append(f"{job.state.api} job {job.id} could not be cancelled: {error.problems[0]}")
+            said.append(f"{name} could not be cancelled: {error.problems[0]}")
+            continue
+        said.append(f"{name}: {status}")
+        if status in ("cancelled", "failed"):
+            ended = msgspec.structs.replace(job.state, job=id, creating=False, ended=status)
+            hosted_files.save(job.folder, ended)
     return said
 
 
