@@ -170,17 +170,15 @@ def train_price(spec: PricedSpec, *, tier: str = "standard") -> Rate:
     return Rate(usd=row.train / 2 if tier.lower().startswith("developer") else row.train, **_from(row))
 
 
-def tuned_prices(base: PricedSpec, provider: str) -> dict[Any, float] | None:
-    """The overrides of a model as those of one that was tuned on it: its `tuned_...`; at Azure the base's own price.
+def tuned_prices(own: Mapping[Any, float] | None, provider: str) -> dict[Any, float] | None:
+    """The overrides of a model as those of one that was tuned on it: its `tuned_...`; at Azure the base's own.
 
     Azure bills a tuned model's tokens at the base model's rate, elsewhere they have a price of their own.
     """
-    kept = {str(k): v for k, v in (base.usd_per_mtok or {}).items()}
+    kept = {str(k): v for k, v in (own or {}).items()}
     tuned = {k.removeprefix("tuned_"): v for k, v in kept.items() if k.startswith("tuned_")}
     if not tuned and provider == "azure":
-        price = token_price(base)
-        found = {"input": price.input, "cached_input": price.cached_input, "output": price.output}
-        tuned = {k: v for k, v in found.items() if v is not None}
+        tuned = {k: v for k, v in kept.items() if k in ("input", "cached_input", "output")}
     return tuned or None
 
 

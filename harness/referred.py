@@ -31,12 +31,12 @@ def spec_of(benchmark: Benchmark, reference: str, folder: Path) -> ModelSpec:
     served = any(isinstance(t, FineTune) and t.served == reference for t in benchmark.arms.values())
     api = model.id.partition("/")[0] if model.id.startswith(("openai/", "azure/")) else ""
     if not reference.startswith(f"{api}/") if api else not _bare(model, reference, folder):
-        return ModelSpec(id=reference, usd_per_mtok=prices.tuned_prices(model, "") if served else None)
+        return ModelSpec(id=reference, usd_per_mtok=prices.tuned_prices(model.usd_per_mtok, "") if served else None)
     own: dict[str, Any] = {"usd_per_mtok": None, "retires": None, "context": None}
     if prices.base_of(reference.removeprefix(f"{api}/")) == model.id.removeprefix(f"{api}/"):
-        own = {"usd_per_mtok": prices.tuned_prices(model, api)}
+        own = {"usd_per_mtok": prices.tuned_prices(model.usd_per_mtok, api)}
     elif served:
-        own["usd_per_mtok"] = prices.tuned_prices(model, api)
+        own["usd_per_mtok"] = prices.tuned_prices(model.usd_per_mtok, api)
     return model.model_copy(update={"id": reference, **own})
 
 
