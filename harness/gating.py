@@ -29,6 +29,7 @@ Status = Literal["pass", "fail", "inconclusive", "incomplete", "error"]
 SHOWN_IDS = 8
 KEPT_IDS = 50
 FEW = "only {} clusters: fewer than 6 cannot carry an interval"
+LOCKED = "the interval would settle it, but the exact test does not agree"
 
 
 class GateOutcome(Struct, frozen=True):

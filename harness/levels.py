@@ -15,7 +15,18 @@ import msgspec
 import numpy as np
 
 from harness import ratios, recall, stats
-from harness.gating import FEW, SHOWN_IDS, Asked, GateOutcome, Unanswerable, enough, more_examples, priced, would_decide
+from harness.gating import (
+    FEW,
+    LOCKED,
+    SHOWN_IDS,
+    Asked,
+    GateOutcome,
+    Unanswerable,
+    enough,
+    more_examples,
+    priced,
+    would_decide,
+)
 from harness.references import is_tuned
 from harness.special import bdtr
 
@@ -38,12 +49,15 @@ class Level:
     name: str
     n: int
     ends: bool = False  # every example stands at the end of the range that the limit names
+    locked: bool = False  # the exact test keeps back what the interval alone would have said
 
     @property
     def status(self) -> stats.GateAnswer:
         """The answer."""
         if self.ends:
             return "pass"
+        if self.locked:
+            return "inconclusive"
         if self.at_least:
             return "pass" if self.low >= self.limit else "fail" if self.high < self.limit else "inconclusive"
         return "pass" if self.high <= self.limit else "fail" if self.low > self.limit else "inconclusive"
@@ -85,7 +99,7 @@ def _outcome(asked: Asked, level: Level, *details: str, broken: tuple[str, ...] 
     if groups is not None and groups < FEWEST and not level.ends:
         status, details = "inconclusive", (FEW.format(groups), *details)
     more = None
-    if status == "inconclusive":
+    if status == "inconclusive" and not level.locked:
         half = level.high - level.value if level.value < level.limit else level.value - level.low
         more = more_examples(level.n, (half, abs(level.value - level.limit)))
     interval = f"{level.shown(level.value)} [{level.shown(level.low)}, {level.shown(level.high)}]"
@@ -95,6 +109,7 @@ def _outcome(asked: Asked, level: Level, *details: str, broken: tuple[str, ...] 
         status,
         f"{level.name} of {asked.arm} is {interval}, n = {level.n}: {bound} {verdict}",
         *details,
+        LOCKED if level.locked else "",
         would_decide(more, "figure"),
         unit=level.unit, value=level.value, low=level.low, high=level.high, limit=level.limit, n=level.n, more=more,
         broken=broken,
@@ -120,9 +135,10 @@ def _metric(asked: Asked) -> GateOutcome:
     if not 0 <= limit <= 1:
         raise Unanswerable(f"scores lie between 0 and 1, so {on} cannot be held to {limit:g}")
     end = 1.0 if at_least else 0.0
-    its = stats.bar(values, clusters, 0.05)
+    _, its, locked = stats.decide_level(values, limit, clusters, at_least=at_least)
     all_there = bool(limit == end and (values == end).all())
-    return _outcome(asked, Level(its.mean, its.low, its.high, limit, at_least, "score", on, len(values), all_there))
+    level = Level(its.mean, its.low, its.high, limit, at_least, "score", on, len(values), all_there, locked)
+    return _outcome(asked, level)
 
 
 def _usd(asked: Asked, limit: float) -> GateOutcome:
@@ -156,12 +172,12 @@ def _failures(asked: Asked, limit: float) -> GateOutcome:
     values = board.failed[arm].astype(float)
     seconds = board.seconds[arm]
     rate, clusters = _kept(asked, np.where(np.isnan(seconds), np.nan, values), f"answers of {arm}")
-    its = stats.bar(rate, clusters, 0.05)
+    _, its, locked = stats.decide_level(rate, limit, clusters, at_least=False)
     failed = tuple(id for id, f in zip(board.ids, board.failed[arm], strict=True) if f)
     kinds = ", ".join(f"{n} {kind}" for kind, n in board.efforts[arm].failures.items())
     shown = f"failed: {', '.join(failed[:SHOWN_IDS])}{' ...' if len(failed) > SHOWN_IDS else ''} ({kinds})"
     none = limit == 0 and not rate.any()
-    level = Level(its.mean, its.low, its.high, limit, False, "share", "the failure rate", len(rate), none)
+    level = Level(its.mean, its.low, its.high, limit, False, "share", "the failure rate", len(rate), none, locked)
     more = ""
     if level.status == "inconclusive" and not rate.any():
         more = f"with no failure at all it takes {ceil(3.85 / limit)} examples to show a rate under {100 * limit:g} %"
@@ -225,8 +241,9 @@ def _recall(asked: Asked, k: int, limit: float) -> GateOutcome:
     there = ~np.isnan(shares)
     clusters = run.board.clusters
     kept = None if clusters is None else [c for c, t in zip(clusters, there, strict=True) if t]
-    its = stats.bar(shares[there], kept, 0.05)
-    level = Level(its.mean, its.low, its.high, limit, True, "share", f"recall at {k}", int(there.sum()))
+    _, its, locked = stats.decide_level(shares[there], limit, kept)
+    name, n = f"recall at {k}", int(there.sum())
+    level = Level(its.mean, its.low, its.high, limit, True, "share", name, n, locked=locked)
     unlabelled = int((~labelled).sum())
     return _outcome(
         asked,

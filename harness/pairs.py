@@ -16,6 +16,7 @@ from harness.errors import HarnessError
 from harness.finished import FinishedRun
 from harness.gating import (
     FEW,
+    LOCKED,
     SHOWN_IDS,
     Asked,
     GateOutcome,
@@ -117,7 +118,7 @@ def flag_lines(flags: Sequence[str], n_missing: int, n_clusters: int | None) -> 
     if "few_clusters" in flags:
         lines.append(FEW.format(n_clusters if n_clusters is not None else "few"))
     if "locked" in flags:
-        lines.append("the interval would settle it, but the exact test does not agree")
+        lines.append(LOCKED)
     return lines
 
 

@@ -335,10 +335,29 @@ def test_the_honest_margin_tends_to_3_29_standard_errors():
     assert stats.decide_gate(d, margin=0.03).honest_margin == pytest.approx(3.29 * d.std() / 100, rel=1e-3)
 
 
-def test_floor():
-    assert stats.decide_floor([1.0] * 100, 0.9)[0] == "pass"
-    assert stats.decide_floor([1.0] * 50 + [0.0] * 50, 0.8)[0] == "fail"
-    assert stats.decide_floor([1.0] * 8 + [0.0] * 2, 0.8)[0] == "inconclusive"
+def test_levels():
+    assert stats.decide_level([1.0] * 100, 0.9)[0] == "pass"
+    assert stats.decide_level([1.0] * 100, 0.9, at_least=False)[0] == "fail"
+    assert stats.decide_level([1.0] * 50 + [0.0] * 50, 0.8)[0] == "fail"
+    assert stats.decide_level([1.0] * 50 + [0.0] * 50, 0.8, at_least=False)[0] == "pass"
+    assert stats.decide_level([1.0] * 8 + [0.0] * 2, 0.8)[0] == "inconclusive"
+    answer, its, locked = stats.decide_level([0.0] * 47 + [1.0] * 3, 0.02, at_least=False)
+    assert (answer, locked) == ("inconclusive", True)
+    assert its.low > 0.02
+    assert stats.decide_level([0.5] * 300, 0.4)[0::2] == ("pass", False)
+
+
+@pytest.mark.parametrize("n", [50, 100, 200, 1000])
+@pytest.mark.parametrize("limit", [0.005, 0.01, 0.02, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99])
+def test_a_mean_that_is_the_limit_is_seldom_judged(n: int, limit: float):
+    chance = scipy.stats.binom.pmf(range(n + 1), n, limit)
+    for at_least in (True, False):
+        answers = [
+            stats.decide_level([1.0] * k + [0.0] * (n - k), limit, at_least=at_least)[0] if chance[k] > 1e-9 else ""
+            for k in range(n + 1)
+        ]
+        for answer in ("pass", "fail"):
+            assert sum(p for p, a in zip(chance, answers, strict=True) if a == answer) <= 0.025
 
 
 def test_arms_that_may_be_best():
