@@ -200,7 +200,7 @@ def read(path: Path) -> Baseline:
             Problem(what, where=name, fix='harness bless FILE --reason "..." makes one; commit it')
         ) from None
     except OSError as error:
-        raise DataError(Problem(f"the saved baseline cannot be read: {error.strerror}", where=name)) from None
+        raise DataError(Problem(f"the saved baseline cannot be read: {error.strerror}", where=name, fix=mend)) from None
     if b"\n<<<<<<< " in raw or raw.startswith(b"<<<<<<< "):
         what = "the saved baseline holds a merge conflict"
         raise DataError(Problem(what, where=name, fix="take one side whole, or bless the merged run"))

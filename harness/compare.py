@@ -186,6 +186,8 @@ def board(
                     valid="one score in [0, 1] for each trial of a test example",
                 )
             )
+        if not tally[score.arm].seen.has(i, score.repeat):
+            continue  # of an answer that is not there (any more) a score says nothing: it is missing
         column.sums[i] += value
         column.counts[i] += 1
         if score.repeat or value not in (0.0, 1.0):
@@ -231,6 +233,10 @@ class _Once:
             return False
         self._seen[repeat][i] = 1
         return True
+
+    def has(self, i: int, repeat: int) -> bool:
+        """Whether it was seen."""
+        return repeat < len(self._seen) and bool(self._seen[repeat][i])
 
 
 class _Marks:

@@ -163,8 +163,8 @@ def against_saved(asked: Asked) -> GateOutcome:
     moved = [id for id, s, x in zip(run.board.ids, same, d, strict=True) if s and abs(x) > NOISE]
     if moved and found.answer != "fail" and run.benchmark.metrics[on].judge is None:
         raise Unanswerable(
-            f"{len(moved)} answers of {asked.arm} are word for word the saved ones but got other scores on {on}: "
-            + ", ".join(moved[:SHOWN_IDS]),
+            f"{asked.arm} gave saved answers word for word, but they got other scores on {on} ({len(moved)} of "
+            f"{len(same)}): " + ", ".join(moved[:SHOWN_IDS]),
             "scores.jsonl was changed, or the scorer does not score the same answer the same way",
             "next: run the benchmark again; if it stays, bless the run and say why",
         )

@@ -188,6 +188,15 @@ def test_missing_answers_make_it_incomplete(bench: Path):
     assert {o.status for o in gates.check(bench).outcomes} == {"incomplete"}
 
 
+def test_scores_of_answers_that_are_gone_make_it_incomplete(bench: Path):
+    change_lines(stored(bench).trials, lambda line: None if line["example"] < "t006" else line)
+    report = gates.check(bench)
+    assert {o.status for o in report.outcomes} == {"incomplete"}
+    assert all("6 of 240" in o.sentence for o in report.outcomes)
+    stored(bench).trials.unlink()
+    assert {o.status for o in gates.check(bench).outcomes} == {"incomplete"}
+
+
 def test_a_run_of_another_question_is_not_judged(bench: Path):
     edit(bench, "Name the colour.", "Name it.")
     with pytest.raises(Incomplete, match="the benchmark file or a file that it names changed since") as caught:

@@ -320,6 +320,7 @@ def test_gate_answers_in_order():
     assert "missing" in gone.flags
 
 
+@settings(deadline=None)
 @given(outcomes)
 def test_gate_bounds_are_one_sided(d):
     found = stats.decide_gate(d, margin=0.03)
