@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,8 @@ class Embedder:
         self._batch = batch
         self._model: Any = None
         self._lock = threading.Lock()
+        # One thread for all: each further one would keep a team and buffers of its own, 400 MB of them in a run.
+        self._thread = ThreadPoolExecutor(1, "embedder")
         self._wanted: list[str] = []
         self._vectors: dict[str, NDArray[np.float32]] = {}
         self._seconds: dict[str, float] = {}
@@ -60,15 +63,17 @@ class Embedder:
                 if self._model is None:
                     self._model = _sentence_transformer(self._path)
                 started = time.perf_counter()
-                made = self._model.encode(
-                    new, batch_size=self._batch, normalize_embeddings=True, show_progress_bar=False
-                )
+                made = self._thread.submit(self._encode, new).result()
                 share = (time.perf_counter() - started) / len(new)
                 self._seconds.update(dict.fromkeys(new, share))
-                self._vectors.update(zip(new, np.asarray(made, dtype=np.float32), strict=True))
+                self._vectors.update(zip(new, made, strict=True))
             if not texts:
                 return np.zeros((0, 0), dtype=np.float32)
             return np.stack([self._vectors[t] for t in texts])
+
+    def _encode(self, texts: list[str]) -> NDArray[np.float32]:
+        made = self._model.encode(texts, batch_size=self._batch, normalize_embeddings=True, show_progress_bar=False)
+        return np.asarray(made, dtype=np.float32)
 
     def seconds(self, texts: Sequence[str]) -> float:
         """What embedding these texts took, whoever asked for it first: an arm pays for it though another needed it too.
@@ -110,6 +115,8 @@ class Index:
         self._folder = folder / self.digest
         self._collection: Any = None
         self._lock = threading.Lock()
+        # One thread for all: each further one would keep a team and buffers of its own, 400 MB of them in a run.
+        self._thread = ThreadPoolExecutor(1, "embedder")
 
     def __len__(self) -> int:
         return len(self._passages)
