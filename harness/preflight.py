@@ -122,7 +122,9 @@ async def _look(bench: Workbench, model: str, arms: tuple[str, ...], tuner: str,
         found = msgspec.structs.replace(found, key_set=key is not None)
         seen = await listing.look_up(endpoint)
         if endpoint.api == "azure":
-            seen = await _deployed(endpoint, spec.azure, seen, tuner)
+            seen, refused = await _deployed(endpoint, spec.azure, seen, tuner)
+            if refused and tuner:  # the run would say so too, before it uploads
+                findings.append(Finding("error", f"what is tuned could not be deployed: {refused}"))
         findings += _said(seen, endpoint, tuner)
         found = msgspec.structs.replace(_limited(found, seen.limits), listing=seen)
         if tuner:
@@ -166,21 +168,29 @@ def _limited(found: Look, limits: Limits | None) -> Look:
     return msgspec.structs.replace(found, requests_per_minute=requests, tokens_per_minute=tokens)
 
 
-async def _deployed(endpoint: Endpoint, place: control.Place, seen: Listing, tuner: str) -> Listing:
-    """At Azure a chat goes to a deployment, which only the control plane lists; asked where it can be signed in to."""
+async def _deployed(endpoint: Endpoint, place: control.Place, seen: Listing, tuner: str) -> tuple[Listing, str]:
+    """At Azure a chat goes to a deployment, which only the control plane lists; asked where it can be signed in to.
+
+    Returns the listing with what that plane says, and why it lets nobody in; empty where it does.
+    """
     if not (tuner or os.environ.get("AZURE_MANAGEMENT_TOKEN", "").strip()) or control.signed_in():
-        return msgspec.structs.replace(seen, said=seen.said or control.signed_in()) if tuner else seen
+        return seen, control.signed_in()
     try:
         path = f"{control.account(endpoint.url, place)}/deployments/{endpoint.model}"
         async with control.Control(control.arm(place)) as plane:
             reply = await plane.send("GET", path)
     except ModelError as error:
-        return msgspec.structs.replace(seen, said=str(error.problems[0].what))
+        return seen, str(error.problems[0].what)
+    error = reply.body.get("error")
+    code, text = (str(error.get(k) or "") for k in ("code", "message")) if isinstance(error, dict) else ("", reply.said)
+    said = f"the control plane says {reply.status} {code} {text}".rstrip()[:300]
+    if reply.status in (401, 403) or code in deployments.NOWHERE:
+        return seen, said
     if reply.status == 404:
         said = f"there is no deployment {endpoint.model}: arms that ask it will get no answer (training needs none)"
-        return msgspec.structs.replace(seen, listed=False, said=said)
+        return msgspec.structs.replace(seen, listed=False, said=said), ""
     if reply.status != 200:
-        return msgspec.structs.replace(seen, said=f"the control plane says {reply.status} {reply.said}".strip())
+        return msgspec.structs.replace(seen, said=said), ""
     rates: Any = (reply.body.get("properties") or {}).get("rateLimits")
     counts = {
         str(r.get("key")): round(60 * r["count"] / r["renewalPeriod"])
@@ -188,7 +198,7 @@ async def _deployed(endpoint: Endpoint, place: control.Place, seen: Listing, tun
         if isinstance(r, dict) and r.get("count") and r.get("renewalPeriod")
     }
     own = Limits(requests_limit=counts.get("request"), tokens_limit=counts.get("token")) if counts else seen.limits
-    return msgspec.structs.replace(seen, listed=True, limits=own, said="")
+    return msgspec.structs.replace(seen, listed=True, limits=own, said=""), ""
 
 
 def _said(seen: Listing, endpoint: Endpoint, tuner: str) -> list[Finding]:
