@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -18,9 +19,11 @@ import pytest
 from harness import reading
 from harness.errors import HarnessError
 from harness.ray_engine import RayEngine, _reach
-from tests import gated, tiny
+from harness.records import SeedRuns
+from tests import gated
 from tests.servers import KEY, ChatServer
 from tests.test_hosted_run import at_gateway
+from tests.test_local import make
 from tests.test_pipeline import edit
 from tests.tuning_server import Thread
 
@@ -44,7 +47,7 @@ def run(project: Path, *options: str, expect: int = 0, **environment: str) -> st
     """The command as a process; what it said on stderr."""
     command = [sys.executable, "-m", "harness.cli", "run", "bench.yaml", *options]
     done = subprocess.run(
-        command, cwd=project, env=ENVIRONMENT | environment, capture_output=True, text=True, check=False, timeout=240
+        command, cwd=project, env=ENVIRONMENT | environment, capture_output=True, text=True, check=False, timeout=400
     )
     assert done.returncode == expect, done.stderr
     assert "Traceback" not in done.stderr
@@ -270,37 +273,60 @@ model: {id: ./tiny, engine: transformers}
 task: {data: data, input: "Say {{ word }}", target: "{{ said }}"}
 arms:
   prompt: {technique: prompt, system: Repeat it.}
-  tuned:  {technique: fine_tune, system: Repeat it., epochs: 1, batch_size: 4, seeds: [1, 2, 3]}
+  shots:  {technique: few_shot, extends: prompt, k: 1}
 metrics: {accuracy: {scorer: exact, primary: true}}
 run: {max_tokens: 6, allow_near_duplicates: true}
 economics: {local_usd_per_hour: 0.2}
 """
+TUNED = "  tuned:  {technique: fine_tune, system: Repeat it., epochs: 1, batch_size: 4, seeds: [1, 2, 3]}\n"
 
 
-@slow
-@pytest.mark.timeout(600)
-def test_weights_are_run_and_trained_on_the_workers(
-    cluster: Cluster, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    tiny.model(tmp_path / "tiny")
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """A benchmark of the tiny model."""
+    make(tmp_path / "tiny")
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")
     (tmp_path / "data").mkdir()
     for split, rows in (("train", range(12)), ("dev", range(20, 24)), ("test", range(30, 40))):
         text = "".join(f'{{"id": "w{i}", "word": "word {i}", "said": "word {i}"}}\n' for i in rows)
         (tmp_path / "data" / f"{split}.jsonl").write_text(text)
     (tmp_path / "bench.yaml").write_text(WEIGHTS)
-    local = beside(tmp_path, tmp_path_factory.mktemp("beside"))
-    run(tmp_path, "--engine", "ray", "--address", cluster.address)
-    ours, theirs = (reading.find(p / "bench.yaml") for p in (tmp_path, local))
-    said = [{t.key: t.completion and t.completion.text for t in d.read_trials()} for d in (ours, theirs)]
+    return tmp_path
+
+
+@slow
+@pytest.mark.timeout(600)
+def test_weights_on_workers_say_what_they_say_here(
+    cluster: Cluster, weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    local = beside(weights, tmp_path_factory.mktemp("beside"))
+    run(weights, "--engine", "ray", "--address", cluster.address)
+    ours, theirs = (reading.find(p / "bench.yaml") for p in (weights, local))
+    said = [{t.key: (t.completion or t.failure).text for t in d.read_trials()} for d in (ours, theirs)]  # type: ignore[union-attr]
     assert said[0] == said[1]
     assert len(said[0]) == 20
+    assert len(set(said[0].values())) > 2
     assert ours.scores.read_bytes() == theirs.scores.read_bytes()
-    made = [{r.parent.name: r.read_bytes() for r in p.rglob("tuned/*/train.jsonl")} for p in (tmp_path, local)]
-    assert made[0] == made[1]
-    assert len(made[0]) == 3
-    seeds = [(p / "seeds" / "tuned.json").read_text().count('"seed":') for p in (ours.path, theirs.path)]
-    assert seeds == [2, 2]
+    manifest = ours.manifest()
+    assert manifest is not None
+    assert any("2 workers on 2 machines of Ray" in note for note in manifest.notes), "one a machine"
+
+
+@slow
+@pytest.mark.timeout(600)
+def test_training_seeds_are_trained_side_by_side_on_workers(cluster: Cluster, weights: Path) -> None:
+    edit(weights, "metrics:", TUNED + "metrics:")
+    run(weights, "--engine", "ray", "--address", cluster.address)
+    runs = reading.find(weights / "bench.yaml").load("seeds/tuned.json", SeedRuns)
+    assert runs is not None
+    assert [r.seed for r in runs.runs] == [2, 3]
+    times: dict[int, tuple[float, float]] = {}
+    for done in (weights / ".harness" / "tuned").glob("*/done.json"):
+        plan = json.loads((done.parent / "plan.json").read_text())
+        times[plan["seed"]] = ((done.parent / "plan.json").stat().st_mtime, done.stat().st_mtime)
+    assert set(times) == {1, 2, 3}
+    assert max(times[2][0], times[3][0]) < min(times[2][1], times[3][1])
+    assert times[1][1] < min(times[2][0], times[3][0]), "the arm's own was there before"
 
 
 @slow
