@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import statistics
 import tempfile
@@ -43,7 +44,9 @@ class Timed:
 def measure(trials: int, workers: Callable[[], Workers | None]) -> tuple[float, bytes]:
     """Milliseconds a trial, and the scores."""
     with tempfile.TemporaryDirectory() as folder:
-        file = gated.write(Path(folder), gates="", n=trials // 2)
+        file = gated.write(Path(folder), gates="")
+        rows = ({"id": f"n{i}", "text": f"number {i}", "label": "red" if i % 2 else "blue"} for i in range(trials // 2))
+        (Path(folder) / "data" / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         timed = Timed()
         result = asyncio.run(pipeline.run_benchmark(specfile.read(file), timed, workers=workers()))
         assert len(timed.at) == trials
