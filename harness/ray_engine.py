@@ -52,6 +52,7 @@ class RayEngine:
     def __init__(self, address: str | None = None) -> None:
         self._address = address or os.environ.get("RAY_ADDRESS") or None
         self._mine = False
+        self._over = threading.Event()
         self._crew: Crew | None = None
         if importlib.util.find_spec("ray") is None:
             fix = "pip install 'harness-evals[ray]', on every machine of the cluster"
@@ -95,7 +96,7 @@ class RayEngine:
             await asyncio.to_thread(_reach, address)
         seconds = START_SECONDS if address == "local" else ANSWER_SECONDS
         try:
-            await asyncio.wait_for(_apart(partial(_init, options)), seconds)
+            await asyncio.wait_for(_apart(partial(_init, options), self._over), seconds)
         except TimeoutError:
             raise self._unusable(f"no answer within {seconds:g} s") from None
         except Exception as error:  # Ray raises many kinds, none of them its own
@@ -152,6 +153,7 @@ class RayEngine:
 
             self._mine = False
             await asyncio.to_thread(ray.shutdown)
+            self._over.set()
 
 
 class _RayHost:
@@ -245,8 +247,11 @@ def _init(options: dict[str, Any]) -> None:
         ray.init(**options)
 
 
-async def _apart(work: Callable[[], None]) -> None:
-    """Run in a thread that nobody waits for at the end of the process: Ray takes minutes to give up on an address."""
+async def _apart(work: Callable[[], None], over: threading.Event) -> None:
+    """Run in a thread that nobody waits for at the end of the process: Ray takes minutes to give up on an address.
+
+    The thread stays until it is over: Linux ends the processes that Ray started when the thread that did is gone.
+    """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
 
@@ -262,6 +267,7 @@ async def _apart(work: Callable[[], None]) -> None:
             error = raised if isinstance(raised, Exception) else RuntimeError(f"{raised}")
         if not loop.is_closed():
             loop.call_soon_threadsafe(settle, error)
+        over.wait()
 
     threading.Thread(target=run, daemon=True).start()
     await done
