@@ -179,7 +179,7 @@ def enough(asked: Asked, gone: NDArray[np.bool_], what: str) -> None:
         share = f"{100 * count / n:.1f} %" if n else "all"
         raise Unanswerable(
             f"{count} of {n} {what} are missing ({share}; at most {100 * asked.most_missing:g} %)",
-            "next: harness run FILE again: only what is missing is asked",
+            "next: delete manifest.json in the run's folder and harness run FILE again: only what is missing is asked",
             status="incomplete",
         )
 

@@ -194,7 +194,11 @@ def test_scores_of_answers_that_are_gone_make_it_incomplete(bench: Path):
     assert {o.status for o in report.outcomes} == {"incomplete"}
     assert all("6 of 240" in o.sentence for o in report.outcomes)
     stored(bench).trials.unlink()
-    assert {o.status for o in gates.check(bench).outcomes} == {"incomplete"}
+    (lost, *_) = gates.check(bench).outcomes
+    assert (lost.status, "delete manifest.json" in lost.details[0]) == ("incomplete", True)
+    stored(bench).file("manifest.json").unlink()
+    run(bench)
+    assert {o.status for o in gates.check(bench).outcomes} == {"pass"}
 
 
 def test_a_run_of_another_question_is_not_judged(bench: Path):
