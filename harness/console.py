@@ -112,7 +112,7 @@ def print_view(view: View, page: str, console: Console) -> None:
     console.print()
     console.print(Text(f"{answer.because} {answer.others}".strip(), style="dim"))
     for line in answer.would_change:
-        console.print(Text(f"- {line}", style="dim"))
+        console.print(Text(f"- {line.replace('`', '')}", style="dim"))
     console.print()
     console.print(_arms(view, console.width))
     console.print()

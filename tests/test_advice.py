@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from harness.report.advice import advice, others
+from harness.report.advice import advice, levers, others
 from harness.report.money import Worth
 from harness.report.view import View
 from harness.stats import Answer
@@ -102,14 +102,20 @@ def test_nothing_to_compare_says_the_line_that_is_lacking(tmp_path: Path, arms: 
     assert view.answer.others == ""
 
 
-def test_failed_answers_are_named_as_a_lever(tmp_path: Path) -> None:
+def test_a_no_names_what_another_try_could_start_from(tmp_path: Path) -> None:
     def some(trial: Any) -> Any:
         return failing(trial) if trial.arm == "fine_tuned" and trial.example[-1] in "02468" else trial
 
-    view = reports.view(bent(tmp_path / "run", outcome=some))
-    no = answered(view, "no")
-    failed = sum(view.stored.board.efforts["fine_tuned"].failures.values())
-    assert f"{failed} failed answers cost fine_tuned about" in said(view, no, priced(view, "no", "dominated"))
+    stored = reports.view(reports.measured(tmp_path / "run", outcome=some)).stored
+    no = msgspec.structs.replace(stored.verdict, beat="no")
+    failed = sum(stored.board.efforts["fine_tuned"].failures.values())
+    cost, rows = levers(replace(stored, verdict=no))
+    assert cost.startswith(f"{failed} failed answers cost fine_tuned about ")
+    assert rows.startswith("Twice the training rows are expected to bring ")
+    assert levers(replace(stored, verdict=no, learning={})) == (cost,), (
+        "a model that was there before is not trained on"
+    )
+    assert levers(stored) == (), "what is not a no needs no other try"
 
 
 def test_the_other_arms_are_placed_beside_the_candidate(golden: View) -> None:

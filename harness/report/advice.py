@@ -74,26 +74,26 @@ def _not_better(stored: Stored, worth: Worth | str, candidate: str, keep: str) -
     if isinstance(worth, Worth) and worth.quadrant.name == "cheaper_worse" and worth.quadrant.usd_per_correct:
         rate = figures.usd(worth.quadrant.usd_per_correct)
         return f"{keep}, unless you would give up a correct answer for {rate} saved."
-    return f"{keep}. {_lever(stored, candidate)}"
+    return f"{keep}."
 
 
-def _lever(stored: Stored, candidate: str) -> str:
-    """What another try could start from: failed answers, more rows, or the question whether rows would help."""
-    made = stored.verdict.comparison
-    assert made is not None
-    lacking = stored.verdict.min_effect - made.delta
-    cell, failed = stored.cells[candidate, stored.primary], sum(stored.board.efforts[candidate].failures.values())
+def levers(stored: Stored) -> tuple[str, ...]:
+    """What another try could start from, after a no: failed answers, more rows, or the line that measures these."""
+    verdict, made = stored.verdict, stored.verdict.comparison
+    if made is None or verdict.beat != "no":
+        return ()
+    arm, said = made.candidate, list[str]()
+    cell, failed = stored.cells[arm, stored.primary], sum(stored.board.efforts[arm].failures.values())
     gain = (cell.completed_mean or 0.0) - cell.mean if stored.board.metrics[stored.primary] else 0.0
-    said = [f"Another try has to find about {100 * lacking:.0f} points"]
     if failed and gain >= 0.005:
-        said.append(f"{figures.many(failed, 'failed answer')} cost {candidate} about {100 * gain:.0f} of them")
-    curve = stored.learning.get(candidate)
+        said.append(f"{figures.many(failed, 'failed answer')} cost {arm} about {100 * gain:.0f} points.")
+    curve = stored.learning.get(arm)
     if curve is not None and curve.fit is not None:
         low, high = 100 * curve.fit.gain_low, 100 * curve.fit.gain_high
-        said.append(f"twice the rows are expected to bring {low:.0f} to {high:.0f}")
-    elif candidate in dict(stored.trained):
-        said.append(f"`arms: {{{candidate}: {{learning_curve: true}}}}` measures what more rows would bring")
-    return "; ".join(said) + "."
+        said.append(f"Twice the training rows are expected to bring {low:.1f} to {high:.1f} points.")
+    elif curve is None and arm in dict(stored.trained):
+        said.append(f"`arms: {{{arm}: {{learning_curve: true}}}}` measures what more training rows would bring.")
+    return tuple(said)
 
 
 def _open(stored: Stored, candidate: str, keep: str) -> str:

@@ -5,7 +5,7 @@ Each comes with the sentence that says what it shows, and where figures are wort
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, log2
 
 from markupsafe import Markup
 
@@ -13,8 +13,11 @@ from harness.report import figures
 from harness.report.changes import ChangesView
 from harness.report.curves import trained
 from harness.report.drawing import (
+    FOOT,
+    LEFT,
     Bar,
     Chart,
+    apart,
     dot,
     free,
     grid,
@@ -66,7 +69,8 @@ def scores(view: View) -> Chart | None:
     if not arms:
         return None
     x = linear(0, 1)
-    parts = [grid(x, [0, 0.25, 0.5, 0.75, 1], [f"{v}" for v in (0, 25, 50, 75, 100)], 44 * len(arms))]
+    ticks, unit = [0, 0.25, 0.5, 0.75, 1], f"{view.primary}, points of 100"
+    parts = [grid(x, ticks, [f"{v}" for v in (0, 25, 50, 75, 100)], 44 * len(arms), unit)]
     for i, arm in enumerate(arms):
         cell, y = arm.cells[view.primary], 44 * i + 30
         value = figures.score(cell.mean, cell.low, cell.high)
@@ -82,7 +86,7 @@ def scores(view: View) -> Chart | None:
         f"{best.name} scores highest: {value} points of 100 ({view.primary}, {figures.many(cell.n, 'example')}).{tied}"
     )
     caution = " Overlapping bars are no test; the differences are."
-    return Chart("scores", "Scores", sentence + caution, svg("Scores with intervals", parts, 44 * len(arms) + 24))
+    return Chart("scores", "Scores", sentence + caution, svg("Scores with intervals", parts, 44 * len(arms) + FOOT))
 
 
 def differences(view: View) -> Chart | None:
@@ -145,13 +149,14 @@ def changes(view: ChangesView) -> Chart | None:
 def cost_quality(view: View) -> Chart | None:
     """Dollars per 1,000 tasks against score."""
     arms = [a for a in view.arms if a.bill.usd_a_task is not None and a.cells[view.primary].n]
-    if len(arms) < 2:
-        return None
     cost = {a.name: 1000 * (a.bill.usd_a_task or 0.0) for a in arms}
+    if len(arms) < 2 or not any(cost.values()):
+        return None
     x, ticks = money_scale(list(cost.values()))
     height = 260
     y = linear(0, 1, height - 8, 8)
-    parts = [grid(x, ticks, [figures.usd(t) for t in ticks], height), shelves(y, [0, 0.25, 0.5, 0.75, 1])]
+    names = apart(x, ticks, [figures.usd(t) for t in ticks])
+    parts = [grid(x, ticks, names, height, "$ per 1,000 tasks"), shelves(y, [0, 0.25, 0.5, 0.75, 1])]
     front = sorted((a for a in arms if a.name in view.pictures.front), key=lambda a: cost[a.name])
     corners: list[tuple[float, float]] = []
     for arm in front:
@@ -168,16 +173,16 @@ def cost_quality(view: View) -> Chart | None:
         parts.append(Markup(line).format(kind(arm), pct(px), low, high))
         parts.append(dot(px, py, kind(arm), f"{arm.name}: {figures.usd(cost[arm.name])} per 1,000 tasks"))
         parts.append(label(px, free(taken, px, py), arm.name))
-    names = spoken(a.name for a in front)
+    best = spoken(a.name for a in front)
     unknown = [a.name for a in view.arms if a.bill.usd_a_task is None]
     said = f" The price of {spoken(unknown)} is unknown and not drawn." if unknown else ""
     held = "is beaten by no other arm" if len(front) == 1 else "are beaten by no other arm"
-    sentence = f"Cheaper is left, better is up: {names} {held} on both cost and {view.primary}.{said}"
+    sentence = f"Cheaper is left, better is up: {best} {held} on both cost and {view.primary}.{said}"
     return Chart(
         "cost",
         f"Cost against {view.primary}",
         sentence,
-        svg("Dollars per 1,000 tasks against score", parts, height + 24),
+        svg("Dollars per 1,000 tasks against score", parts, height + FOOT),
     )
 
 
@@ -188,31 +193,40 @@ def shots(view: View) -> Chart | None:
         return None
     ks = sorted({int(t.config["k"]) for _, t in found})
     height = 200
-    x, y = linear(0, ks[-1], 2, 96), linear(0, 1, height - 8, 8)
-    parts = [grid(x, [0, *ks], ["k = 0", *[str(k) for k in ks]], height), shelves(y, [0, 0.25, 0.5, 0.75, 1])]
+    places, y = linear(log2(ks[0]), log2(ks[-1]), LEFT + 3, 94), linear(0, 1, height - 8, 8)
+
+    def x(k: float) -> float:
+        return places(log2(k))
+
+    names = apart(x, ks, [str(k) for k in ks], 6)
+    parts = [grid(x, ks, names, height, "shots shown (k)"), shelves(y, [0, 0.25, 0.5, 0.75, 1])]
     lines: dict[str, list[tuple[int, float]]] = {}
     for arm, t in found:
-        lines.setdefault(f"{arm} {t.config.get('select', '')}".strip(), []).append((int(t.config["k"]), t.score))
+        lines.setdefault(f"{arm}, {t.config.get('select', 'random')}", []).append((int(t.config["k"]), t.score))
+    for series in lines.values():
+        series.sort()
+    top = max(series[-1][1] for series in lines.values())
     taken: list[tuple[float, float]] = []
     for i, (name, series) in enumerate(lines.items()):
-        series.sort()
         parts.append(polyline([(x(k), y(s)) for k, s in series], height, f"series s{i % 4}"))
         parts += [dot(x(k), y(s), f"s{i % 4}", f"{name}, k = {k}: {100 * s:.1f}") for k, s in series]
         k, s = series[-1]
-        parts.append(label(x(k), free(taken, x(k), y(s) - 14), name))
-    best = max((t for _, t in found), key=lambda t: t.score)
+        parts.append(label(x(k), free(taken, x(k), y(s) + (-14 if s == top else 16)), name))
+    arm, best = max(found, key=lambda pair: pair[1].score)
+    asked = sorted({t.n for _, t in found})
+    each = f"{asked[0]} to {asked[-1]} rows" if len(asked) > 1 else figures.many(asked[0], "row")
     sentence = (
-        f"On dev the best of {len(found)} few-shot trials had k = {best.config['k']}: "
+        f"Of {len(found)} trials on dev ({each} each) {arm} with k = {best.config['k']} scored highest: "
         f"{100 * best.score:.0f} points at {best.input_tokens:,.0f} prompt tokens a task."
     )
     rows = tuple(
-        (arm, str(t.config["k"]), str(t.config.get("select", "")), f"{100 * t.score:.1f}", f"{t.input_tokens:,.0f}",
+        (arm, str(t.config["k"]), t.config.get("select", "random"), f"{100 * t.score:.1f}", f"{t.input_tokens:,.0f}",
          figures.usd(None if t.usd is None else 1000 * t.usd / max(t.n, 1)), f"{t.n} {t.note}".strip())
         for arm, t in found
     )  # fmt: skip
     head = ("arm", "k", "chosen by", "dev score", "prompt tokens a task", "per 1,000 tasks", "dev rows")
     return Chart(
-        "shots", "Few-shot: score against k", sentence, svg("Dev score against k", parts, height + 24), head, rows
+        "shots", "Few-shot: score against k", sentence, svg("Dev score against k", parts, height + FOOT), head, rows
     )
 
 

@@ -70,9 +70,13 @@ def _use_case(stored: Stored) -> tuple[Fact, ...]:
         facts.append(Fact(f"{floor}, without a language model", stored.score(floor), said))
     agreement: Any = stored.extras.get("agreement")
     best = float(agreement["mean"]) if isinstance(agreement, dict) else 1.0
-    room = 100 * (best - top) if up else 100 * top
-    to = "to the agreement of two labelling passes" if best < 1 else "to a perfect score"
-    facts.append(Fact("headroom", f"{room:.0f} points", to))
+    to = f"to the agreement of two labelling passes ({100 * best:.0f})" if best < 1 else "to a perfect score"
+
+    def room(arm: str) -> str:
+        found = stored.cells[arm, stored.primary].mean
+        return f"{max(100 * (best - found if up else found), 0):.0f} points above {arm}"
+
+    facts.append(Fact("headroom", " and ".join(room(a) for a in (prompt, floor) if a), to))
     return tuple(facts)
 
 
@@ -123,11 +127,13 @@ def _against_k(stored: Stored, arm: str) -> list[Fact]:
         return [Fact("score against k", NOT, f"dev saw {figures.many(len(best), 'k', 'different k')}", line)]
     parts: list[str] = []
     for k, t in sorted(best.items()):
-        usd = per_thousand(None if t.usd is None else t.usd / max(t.n, 1))
+        usd = figures.usd(None if t.usd is None else 1000 * t.usd / max(t.n, 1))
         failed = f", {t.failures} of {t.n} failed" if t.failures else ""
-        parts.append(f"k {k}: {100 * t.score:.0f} at {t.input_tokens:,.0f} tokens, {usd}{failed}")
+        parts.append(f"{k}: {100 * t.score:.0f}, {t.input_tokens:,.0f}, {usd}{failed}")
     top = max(best.values(), key=lambda t: t.score)
-    return [Fact("score against k", f"best at k {top.config['k']}", f"on dev, {'; '.join(parts)}")]
+    rows = figures.many(min(t.n for t in best.values()), "dev row")
+    note = f"k: score on at least {rows}, prompt tokens a task, per 1,000 tasks: {'; '.join(parts)}"
+    return [Fact("score against k", f"highest at k {top.config['k']}", note)]
 
 
 def _tunability(stored: Stored) -> tuple[Fact, ...]:

@@ -10,8 +10,11 @@ from markupsafe import Markup
 from harness.records import LearningCurve
 from harness.report import figures
 from harness.report.drawing import (
+    FOOT,
+    LEFT,
     Bar,
     Chart,
+    apart,
     dot,
     grid,
     intervals,
@@ -43,10 +46,11 @@ def learning(curve: LearningCurve) -> Chart:
     sizes, fit = curve.sizes, curve.fit
     last = 2 * sizes[-1] if fit else sizes[-1]
     height = 200
-    x, y = linear(log2(sizes[0]), log2(last), 3, 97), linear(0, 1, height - 8, 8)
+    x, y = linear(log2(sizes[0]), log2(last), LEFT + 2, 96), linear(0, 1, height - 8, 8)
     marked = [*sizes, last] if fit else [*sizes]
-    names = [f"{s:,} rows" if s == sizes[0] else f"{s:,}" for s in marked]
-    parts = [grid(x, [log2(s) for s in marked], names, height), shelves(y, [0, 0.25, 0.5, 0.75, 1])]
+    at = [log2(s) for s in marked]
+    names = apart(x, at, [f"{s:,}" for s in marked])
+    parts = [grid(x, at, names, height, "rows trained on"), shelves(y, [0, 0.25, 0.5, 0.75, 1])]
     if fit:
         steps = [sizes[0] * (last / sizes[0]) ** (i / 40) for i in range(41)]
         parts.append(
@@ -66,7 +70,7 @@ def learning(curve: LearningCurve) -> Chart:
         for p in curve.points
     )  # fmt: skip
     head = ("rows", "seed", f"{curve.metric} on {curve.split}", "failed", "trained tokens", "training", "cost")
-    picture = svg("Score against rows trained on", parts, height + 24)
+    picture = svg("Score against rows trained on", parts, height + FOOT)
     return Chart(f"learning-{curve.arm}", "Learning curve", _learned(curve), picture, head, rows)
 
 
@@ -93,9 +97,10 @@ def losses(view: View) -> Iterable[Chart]:
         steps = [s for s, _ in (*train, *valid)]
         top = nice_up(max(v for _, v in (*train, *valid)))
         height = 200
-        x, y = linear(min(steps), max(steps)), linear(0, top, height - 8, 8)
+        x, y = linear(min(steps), max(steps), LEFT, 99), linear(0, top, height - 8, 8)
         ticks = [t for t in nice_ticks(min(steps), max(steps), 5) if min(steps) <= t <= max(steps)]
-        parts = [grid(x, ticks, [f"{t:,.0f}" for t in ticks], height), shelves(y, nice_ticks(0, top, 4), "{:.2g}")]
+        names = apart(x, ticks, [f"{t:,.0f}" for t in ticks]) if ticks else []
+        parts = [grid(x, ticks, names, height, "training step"), shelves(y, nice_ticks(0, top, 4), "{:.2g}")]
         if len(train) > 1:
             parts.append(polyline([(x(s), y(v)) for s, v in thin(train)], height, "series candidate"))
         if len(valid) > 1:
@@ -105,7 +110,7 @@ def losses(view: View) -> Iterable[Chart]:
         sentence = f"{arm}: the training loss went {ends} in {max(steps):,} steps"
         sentence += f"; the validation loss (dashed) ended at {valid[-1][1]:.2f}." if valid else "; no validation loss."
         yield Chart(
-            f"loss-{arm}", "Training loss by step", sentence, svg(f"Training loss of {arm}", parts, height + 24)
+            f"loss-{arm}", "Training loss by step", sentence, svg(f"Training loss of {arm}", parts, height + FOOT)
         )
 
 

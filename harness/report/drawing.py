@@ -51,19 +51,19 @@ def money_scale(costs: Sequence[float]) -> tuple[Scale, list[float]]:
     """Dollars: linear when they lie within a factor of 20, else logarithmic with $0 on the far left."""
     some = [c for c in costs if c > 0]
     if not some:
-        return linear(0, 1, 4, 96), [0]
+        return linear(0, 1, LEFT, 96), [0]
     low, high = min(some), max(some)
     if high / low < 20:
         top = nice_up(high * 1.05)
-        return linear(0, top, 3, 97), nice_ticks(0, top, 4)
+        return linear(0, top, LEFT, 97), nice_ticks(0, top, 4)
     first, last = floor(log10(low)), ceil(log10(high))
     zero = any(c <= 0 for c in costs)
-    start = 12.0 if zero else 4.0
+    start = 2 * LEFT if zero else LEFT
     inner = linear(first, last, start, 96)
     ticks = [10.0**e for e in range(first, last + 1)]
     while len(ticks) > 5:
         ticks = ticks[::2]
-    return (lambda c: inner(log10(c)) if c > 0 else 3.0), ([0, *ticks] if zero else ticks)
+    return (lambda c: inner(log10(c)) if c > 0 else LEFT), ([0, *ticks] if zero else ticks)
 
 
 def nice_up(value: float) -> float:
@@ -94,6 +94,10 @@ def pct(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
+FOOT = 40  # pixels below a picture for its labels and their unit
+LEFT = 9.0  # percent where a picture starts whose level lines are labelled
+
+
 def svg(name: str, parts: Iterable[Markup], height: int) -> Markup:
     """A picture as wide as its place."""
     body = Markup("").join(parts)
@@ -102,9 +106,12 @@ def svg(name: str, parts: Iterable[Markup], height: int) -> Markup:
     )
 
 
-def grid(x: Scale, ticks: Sequence[float], labels: Sequence[str], height: int) -> Markup:
-    """Upright grid lines with their labels below."""
+def grid(x: Scale, ticks: Sequence[float], labels: Sequence[str], height: int, unit: str = "") -> Markup:
+    """Upright grid lines with their labels below, and below these what they count."""
     parts: list[Markup] = []
+    if unit:
+        form = '<text class="tick" x="50%" y="{}" text-anchor="middle">{}</text>'
+        parts.append(Markup(form).format(height + 33, unit))
     for tick, text in zip(ticks, labels, strict=True):
         at = x(tick)
         anchor = "start" if at < 6 else "end" if at > 94 else "middle"
@@ -112,6 +119,18 @@ def grid(x: Scale, ticks: Sequence[float], labels: Sequence[str], height: int) -
         label = '<text class="tick" x="{}%" y="{}" text-anchor="{}">{}</text>'
         parts.append(Markup(label).format(pct(at), height + 16, anchor, text))
     return Markup("").join(parts)
+
+
+def apart(x: Scale, ticks: Sequence[float], labels: Sequence[str], least: float = 9.0) -> list[str]:
+    """The labels, without those that would stand on the one before; the last one stays."""
+    kept, last = list(labels), x(ticks[-1])
+    before = -100.0
+    for i, tick in enumerate(ticks[:-1]):
+        if x(tick) - before < least or last - x(tick) < least:
+            kept[i] = ""
+        else:
+            before = x(tick)
+    return kept
 
 
 def shelves(y: Scale, ticks: Sequence[float], form: str = "") -> Markup:
@@ -131,12 +150,12 @@ def whisker(x: Scale, low: float, mean: float, high: float, y: float, cls: str) 
     return Markup(line).format(cls, pct(x(low)), pct(x(high)), y) + dot(x(mean), y, cls, "")
 
 
-def intervals(title: str, bars: Sequence[Bar], least: float = 0.0) -> Markup:
+def intervals(title: str, bars: Sequence[Bar], least: float = 0.0, unit: str = "points") -> Markup:
     """Differences with their intervals about zero, one under the other; `least` is marked by a dashed line."""
     edge = min(1.0, nice_up(max(*(max(abs(b.low), abs(b.high)) for b in bars), abs(least)) * 1.02))
     x, height = linear(-edge, edge), 44 * len(bars)
     ticks = [-edge, -edge / 2, 0, edge / 2, edge]
-    parts = [grid(x, ticks, [f"{100 * t:+.3g}".replace("-", "−") if t else "0" for t in ticks], height)]
+    parts = [grid(x, ticks, [f"{100 * t:+.3g}".replace("-", "−") if t else "0" for t in ticks], height, unit)]
     for at, cls in ((0.0, "zero"), (least, "bar")):
         line = '<line class="{2}" x1="{0}%" x2="{0}%" y1="0" y2="{1}"/>'
         parts += [Markup(line).format(pct(x(at)), height, cls)] if at or cls == "zero" else []
@@ -145,7 +164,7 @@ def intervals(title: str, bars: Sequence[Bar], least: float = 0.0) -> Markup:
         parts.append(Markup('<text class="name" x="0" y="{}">{}</text>').format(y - 12, b.name))
         parts.append(Markup('<text class="value" x="100%" y="{}" text-anchor="end">{}</text>').format(y - 12, value))
         parts.append(whisker(x, b.low, b.middle, b.high, y, b.cls))
-    return svg(title, parts, height + 24)
+    return svg(title, parts, height + FOOT)
 
 
 def dot(x: float, y: float, cls: str, title: str) -> Markup:

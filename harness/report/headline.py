@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.compare import Comparison
 from harness.report import figures
-from harness.report.advice import advice, others
+from harness.report.advice import advice, levers, others
 from harness.report.figures import Fact
 from harness.report.money import Bill, Worth
 from harness.report.stored import Stored
@@ -49,7 +49,7 @@ def answer(stored: Stored, worth: Worth | str, billed: dict[str, Bill]) -> Answe
         worth=worth.sentence if isinstance(worth, Worth) else "",
         worth_status=worth.answer if isinstance(worth, Worth) else "unknown",
         advice=advice(stored, worth, billed),
-        would_change=(*verdict.would_change, *_money_changes(worth)),
+        would_change=(*verdict.would_change, *levers(stored), *_money_changes(worth)),
         figures=tuple(facts),
         comparison=made,
     )

@@ -47,6 +47,7 @@ def context(view: View) -> dict[str, Any]:
         "spending": charts.spending(view),
         "columns": columns(view),
         "unpriced": _unpriced(view),
+        "waited": _waited(view),
         "worth": view.worth if isinstance(view.worth, Worth) else None,
         "lacking": view.worth if isinstance(view.worth, str) else "",
         "style": Markup(style),
@@ -87,6 +88,16 @@ def _unpriced(view: View) -> dict[str, str]:
         if arm.bill.reason:
             found.setdefault(arm.bill.reason, []).append(arm.name)
     return {reason: spoken(names) for reason, names in found.items()}
+
+
+def _waited(view: View) -> str:
+    """What latency holds: whoever reads it must not take it for the time of one answer alone."""
+    most = view.stored.benchmark.run.max_concurrency
+    if most == 1:
+        return ""
+    local = any(a.effort.compute_seconds for a in view.arms)
+    alone = "; what a task takes of the machine alone stands in the checklist, under compute" if local else ""
+    return f"Latency was measured with up to {most:,} answers under way at a time, the wait included{alone}."
 
 
 def columns(view: View) -> dict[str, dict[str, str]]:

@@ -30,7 +30,7 @@ def summary(view: View, link: str = "report.html") -> str:
     if answer.advice:
         lines += [f"**{_code(answer.advice)}**", ""]
     lines += [_sentence(f"{answer.because} {answer.others}".strip()), ""]
-    lines += [f"- {_sentence(line)}" for line in answer.would_change]
+    lines += [f"- {_code(line)}" for line in answer.would_change]
     lines += ["" if answer.would_change else None, *_table(view), ""]  # type: ignore[list-item]
     lines += [f"{escaped(metric)}: {_sentence(note)}.\n" for metric, note in view.metric_notes]
     if view.flip_counts:

@@ -182,7 +182,8 @@ def _estimate(stored: Stored) -> dict[str, Any]:
 def cost(stored: Stored, billed: Mapping[str, Bill], worth: Worth | str) -> tuple[Fact, ...]:
     """Prompt tokens and dollars a task and a correct answer, break-even, and what the tuned model still needs."""
     facts: list[Fact] = []
-    for arm in dict.fromkeys(a for a in (stored.verdict.candidate, stored.verdict.baseline) if a):
+    asked = stored.best([a for kind in ("prompt", "few_shot", "rag") for a in stored.plain(kind)])
+    for arm in dict.fromkeys(a for a in (stored.verdict.candidate, stored.verdict.baseline, asked) if a):
         if arm not in billed:
             continue
         tokens, bill = stored.board.efforts[arm].input_tokens, billed[arm]
@@ -200,6 +201,7 @@ def cost(stored: Stored, billed: Mapping[str, Bill], worth: Worth | str) -> tupl
         }[at.kind]
         high = "may never" if at.high == float("inf") else figures.about(at.high)
         note = f"{figures.about(at.low)} to {high} tasks" if at.kind in ("at", "until") else ""
+        note = note or ("a task costs no less than the baseline's" if at.kind == "never" else "")
         facts.append(Fact("break-even", said, note))
     else:
         facts.append(Fact("break-even", "not priced", worth))
@@ -211,9 +213,21 @@ def cost(stored: Stored, billed: Mapping[str, Bill], worth: Worth | str) -> tupl
     for arm in hybrids:
         fit = stored.fits.get(arm)
         k = fit.recipe.get("k", 0) if fit else 0
-        facts.append(Fact(f"shots that {arm} still uses", str(k), stored.score(arm)))
+        facts.append(Fact(f"what {figures.many(k, 'shot')} in {arm} bring", *_brought(stored, arm)))
     own = next((a for a in stored.tuned if stored.benchmark.arms[a].kind == "fine_tune"), "")
     if not hybrids and own:
         line = f"arms: {{tuned_shots: {{technique: few_shot, model: {own}, k: [1, 3]}}}}"
         facts.append(Fact("shots that the tuned model still needs", NOT, yaml=line))
     return tuple(facts)
+
+
+def _brought(stored: Stored, arm: str) -> tuple[str, str]:
+    """What shots bring to a tuned model that needs none: the difference to the arm that it answers on."""
+    on = stored.benchmark.arms[arm].model
+    made = stored.against(arm, on) if isinstance(on, str) and on in stored.board.arms else None
+    if made is None:
+        return stored.score(arm), ""
+    read = {"better": "beyond chance", "worse": "they harm"}.get(made.label, "not beyond chance")
+    mine, alone = (stored.board.efforts[a].input_tokens for a in (arm, made.baseline))
+    note = f"{read}, against {made.baseline} without: {mine:,.0f} prompt tokens a task instead of {alone:,.0f}"
+    return figures.gained(made.delta, made.low, made.high), note

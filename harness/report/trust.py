@@ -109,7 +109,8 @@ def _priced(stored: Stored) -> tuple[str, str]:
     known = [p for p in kept.values() if p.known]
     if not known:
         return "unknown", next((p.reason for p in kept.values()), "")
-    said = sorted({f"{p.source}, {p.dated}" if p.dated else p.source for p in known})
+    named = {p.source: "as the benchmark file says" if p.source == "usd_per_mtok" else p.source for p in known}
+    said = sorted({f"{named[p.source]}, {p.dated}" if p.dated else named[p.source] for p in known})
     return "; ".join(said), " ".join(sorted({w for p in known if (w := p.warning(stored.day))}))
 
 

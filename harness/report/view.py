@@ -188,10 +188,16 @@ def knobs(config: dict[str, object]) -> str:
     for key, value in config.items():
         flat.update(cast("dict[str, object]", value) if isinstance(value, dict) else {key: value})
     hidden = {"system", "model", "documents", "call", "checkpoint", "step"}
-    words = [f"{k.replace('_', ' ')} {v}" for k, v in flat.items() if k not in hidden and v not in (None, "", 0)]
+    said = {k: v for k, v in flat.items() if k not in hidden and v not in (None, "", 0)}
+    words = [f"{k.replace('_', ' ')} {_value(v)}" for k, v in said.items()]
     if not words:
-        words = [f"{k}: {one_line(str(flat[k]), 50)}" for k in ("call", "system", "model") if flat.get(k)][:1]
+        named = [(k, str(flat[k])) for k in ("call", "system", "model") if flat.get(k)][:1]
+        words = [f"{k}: {one_line(v.rpartition('/')[2] if k == 'call' else v, 50)}" for k, v in named]
     return one_line(", ".join(words), 120)
+
+
+def _value(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _pictures(stored: Stored, billed: dict[str, Bill]) -> Pictures:
