@@ -225,16 +225,23 @@ def print_changes(changes: Sequence[Change], page: Path, *, json: bool = False) 
     if json:
         sys.stdout.write(msgspec.json.encode(changes).decode() + "\n")
         return
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for i, name in enumerate(("arm", "metric", "before", "after", "change in points", "reads as")):
-        table.add_column(name, justify="left" if i < 2 else "right")
+    rows: list[tuple[str, ...]] = []
     for c in changes:
         before, after = ("-" if v is None else f"{v:.3f}" for v in (c.before, c.after))
         d = c.difference
         moved = f"{100 * d.delta:+.1f} [{100 * d.low:+.1f}, {100 * d.high:+.1f}]" if d else "-"
-        table.add_row(Text(c.arm), Text(c.metric), before, after, moved, _reads(d) if d else c.note)
-    console = Console(highlight=False)
-    console.print(table)
+        rows.append((c.arm, c.metric, before, after, moved, _reads(d) if d else c.note))
+    console, head = Console(highlight=False), ("arm", "metric", "before", "after", "change in points", "reads as")
+    if console.width < sum(max(len(r[i]) for r in (head, *rows)) + 2 for i in range(len(head))):
+        for arm, metric, before, after, moved, reads in rows:  # too narrow for a table: no figure is cut
+            console.print(Text.assemble((f"{arm} {metric}", "bold"), f" {before} to {after}, {moved}: {reads}"))
+    else:
+        table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+        for i, name in enumerate(head):
+            table.add_column(name, justify="left" if i < 2 else "right")
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))
+        console.print(table)
     console.print(Text.assemble(("page  ", "dim"), shown(page)), soft_wrap=True)
 
 

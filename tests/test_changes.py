@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from harness.finished import FinishedRun
 from harness.report import changes as page
 from harness.report import html
 from harness.store import RunDirectory
+from harness.taskset import Example
 from tests import reports
 from tests.reports import bent
 from tests.test_report import Page
@@ -91,14 +93,15 @@ def test_the_same_run_twice_is_the_same(tmp_path: Path) -> None:
     assert "no answer reads otherwise" in view.sentence
 
 
+def retargeted(example: Example) -> Example:
+    return reports.msgspec.structs.replace(example, target=("salt",))
+
+
 @pytest.mark.parametrize(
     ("how", "said"),
     [
         ({"examples": 30}, "10 are in one of them only"),
-        (
-            {"example": lambda e: reports.msgspec.structs.replace(e, target=("salt",))},
-            "40 have another input or target",
-        ),
+        ({"example": retargeted}, "40 have another input or target"),
     ],
 )
 def test_other_rows_are_refused(tmp_path: Path, how: dict[str, Any], said: str) -> None:
@@ -145,3 +148,19 @@ def test_the_command_writes_the_page(two: tuple[Path, Path]) -> None:
     assert (two[1] / "compared-with-before.html").stat().st_size < 100_000
     listed = CliRunner().invoke(cli.app, ["compare", "--json", *map(str, two)])
     assert {c["arm"] for c in json.loads(listed.output)} == {"prompt", "few_shot", "fine_tuned"}
+
+
+@pytest.mark.parametrize("width", ["40", "80", "120"])
+def test_no_figure_is_cut_on_a_narrow_terminal(two: tuple[Path, Path], width: str) -> None:
+    done = CliRunner().invoke(cli.app, ["compare", *map(str, two)], env={"COLUMNS": width})
+    words = " ".join(done.output.split())
+    listed = json.loads(CliRunner().invoke(cli.app, ["compare", "--json", *map(str, two)]).output)
+    assert "…" not in words
+    for d in (c["difference"] for c in listed if c["difference"]):
+        assert f"{100 * d['delta']:+.1f} [{100 * d['low']:+.1f}, {100 * d['high']:+.1f}]" in words
+
+
+def test_what_is_worse_is_counted_as_points_worse(two: tuple[Path, Path]) -> None:
+    one, two_ = map(opened, two)
+    said = page.build(one, two_, changes.between(one, two_)).sentence
+    assert not re.search(r"\[[-+−]", said), "two signs for one thing"

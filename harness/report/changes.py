@@ -142,7 +142,8 @@ def _headline(arms: Sequence[ArmChange], primary: str) -> tuple[str, str, str]:
 
 
 def _moved(c: Comparison) -> str:
-    between = figures.points_interval(c.low, c.high).replace(" to ", ", ")
+    low, high = (c.low, c.high) if c.delta >= 0 else (-c.high, -c.low)  # it is said which way
+    between = figures.points_interval(low, high).replace(" to ", ", ").replace("+", "")
     return f"{c.candidate} is {figures.points(abs(c.delta), c.low, c.high).lstrip('+')} points [{between}]"
 
 
