@@ -115,8 +115,6 @@ class Index:
         self._folder = folder / self.digest
         self._collection: Any = None
         self._lock = threading.Lock()
-        # One thread for all: each further one would keep a team and buffers of its own, 400 MB of them in a run.
-        self._thread = ThreadPoolExecutor(1, "embedder")
 
     def __len__(self) -> int:
         return len(self._passages)
