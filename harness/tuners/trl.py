@@ -175,6 +175,8 @@ class TrlTuner:
             **await asyncio.to_thread(waiting),
             "OMP_NUM_THREADS": str(self._threads),
             "MKL_NUM_THREADS": str(self._threads),
+            # oneDNN keeps what it made for every length that it met, 1,024 at most: 700 MB of them in an epoch.
+            "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_OFFLINE": "1",
             "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]).rstrip(
