@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from harness.intervals import Floats
-from harness.special import ndtri, stdtrit
+from harness.intervals import Clusters, Floats, cr2, units_of
+from harness.special import ndtri
 
 FEWEST_LABELS = 100  # blind human labels below which a judge's score may not be primary
 
@@ -53,54 +53,75 @@ def kappa(a: Sequence[Hashable], b: Sequence[Hashable], alpha: float = 0.05) -> 
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """A judge's mean difference, corrected by labels on some examples; `judge_mean` is the uncorrected one."""
-
-    n: int
-    n_labelled: int
-    mean: float
-    low: float
-    high: float
-    se: float
-    judge_mean: float
-    labels_only: float
-
-
-def corrected_difference(judge: ArrayLike, label: ArrayLike, alpha: float = 0.05) -> Corrected:
-    """Prediction-powered paired difference: mean of judge differences + mean of (label - judge) differences.
-
-    Unbiased however the judge errs, provided that the labelled examples are a random sample. The labelled examples are
-    part of all: the estimate is rewritten as two independent means, each with its plus-two rows, so that the variance
-    is exact, and t has Welch's degrees of freedom.
+    """A judge's paired differences with what labels correct: a column that takes the place of the differences.
 
     Args:
-        judge: candidate minus baseline by the judge, one an example, in [-1, 1].
-        label: the same by human labels; NaN where there is none.
-        alpha: 1 - confidence.
+        values: one an example; their mean is the corrected difference. NaN where the judge could not say.
+        judge: the judge's own differences.
+        labelled: the examples on which both answers' labels are known.
+        shift: what was added to every example that is not sure, the mean of label minus judge.
+        reach: how far from 0 an example that was not seen yet may lie: a labelled one stands for so many.
+        fewest: labels that decide whether there are enough.
+        synthetic: the labels say of themselves that no person gave them.
+    """
+
+    values: Floats
+    judge: Floats
+    labelled: NDArray[np.bool_]
+    shift: float
+    reach: float
+    fewest: int
+    synthetic: bool = False
+
+    @property
+    def enough(self) -> bool:
+        """Whether an answer may rest on it."""
+        return self.fewest >= FEWEST_LABELS
+
+    def units(self, clusters: Clusters | None) -> tuple[int, float]:
+        """The clusters that hold labelled examples (else those examples), and degrees of freedom that they allow."""
+        if not self.labelled.any():
+            return 0, 1.0
+        names = None if clusters is None else [clusters[int(i)] for i in np.flatnonzero(self.labelled)]
+        sizes = units_of(np.zeros(int(self.labelled.sum())), names).sizes
+        return len(sizes), cr2(np.r_[sizes, 1.0, 1.0])[1]
+
+
+def corrected(
+    judge: ArrayLike,
+    label: ArrayLike,
+    sure: ArrayLike | None = None,
+    *,
+    fewest: int | None = None,
+    synthetic: bool = False,
+) -> Corrected:
+    """Prediction-powered paired differences: mean of judge differences + mean of (label - judge) differences.
+
+    Unbiased however the judge errs, provided that the labelled examples are a random sample. With n examples that are
+    not sure, m of them labelled, judge differences f and e = label - f, the column is f + mean(e), on labelled ones
+    (n / m) (e - mean(e)) more. Its mean is the estimate, its sum of squares the estimate's exact variance var(f) / n +
+    var(e) / m + 2 cov(f, e) / n, so that all that is asked of plain differences (intervals, clusters, sign-flips) may
+    be asked of it. The two rows of the plus-two interval lie n / m off: as far as an unseen labelled example may.
+
+    Args:
+        judge: candidate minus baseline by the judge, one an example, in [-1, 1]; NaN where it could not say.
+        label: the same by labels; NaN where there is none.
+        sure: examples that judge and people know alike (both answers failed): nothing to correct.
+        fewest: labels of the arm that has the fewest; default: the labelled examples.
+        synthetic: the labels are none that a person gave.
     """
     f: Floats = np.asarray(judge, dtype=float)
     y: Floats = np.asarray(label, dtype=float)
     if f.ndim != 1 or f.shape != y.shape:
         raise ValueError(f"one judge difference and one label (or NaN) an example, got {f.shape} and {y.shape}")
-    there = ~np.isnan(y)
-    if not (np.abs(f) <= 1 + 1e-9).all() or not (np.abs(y[there]) <= 1 + 1e-9).all():
-        raise ValueError("differences must lie in [-1, 1], the judge's without gaps")
-    n, labelled = len(f), int(there.sum())
-    if labelled < 2:
-        raise ValueError("at least 2 labelled examples are needed, and 100 to be believed")
-    weight = labelled / n
-    parts = [_mean(np.sort(y[there] - (1 - weight) * f[there]))]
-    if labelled < n:
-        rest, spread, df = _mean(np.sort(f[~there]))
-        parts.append(((1 - weight) * rest, (1 - weight) ** 2 * spread, df))
-    variance = sum(v for _, v, _ in parts)
-    df = variance**2 / sum(v**2 / k for _, v, k in parts)
-    mean, se = sum(m for m, _, _ in parts), sqrt(variance)
-    half = float(stdtrit(df, 1 - alpha / 2)) * se
-    low, high = max(-1.0, mean - half), min(1.0, mean + half)
-    return Corrected(n, labelled, mean, low, high, se, float(np.sort(f).mean()), float(np.sort(y[there]).mean()))
-
-
-def _mean(x: Floats) -> tuple[float, float, float]:
-    """Mean, variance of the mean with two rows at mean +- 1, degrees of freedom."""
-    n, mean = len(x), float(x.mean())
-    return mean, float(np.square(x - mean).sum() + 2) / ((n + 1) * (n + 2)), n + 1.0
+    if (np.abs(f) > 1 + 1e-9).any() or (np.abs(y) > 1 + 1e-9).any():
+        raise ValueError("differences by judge and by label must lie in [-1, 1]")
+    asked = ~np.isnan(f) if sure is None else ~np.isnan(f) & ~np.asarray(sure, dtype=bool)
+    labelled = asked & ~np.isnan(y)
+    n, m = int(asked.sum()), int(labelled.sum())
+    if not m:
+        return Corrected(f, f, labelled, 0.0, 1.0, 0, synthetic)
+    e = np.where(labelled, y - f, 0.0)
+    shift = float(np.sort(e[labelled]).mean())
+    values = np.where(asked, f + shift + np.where(labelled, n / m * (e - shift), 0.0), f)
+    return Corrected(values, f, labelled, shift, n / m, m if fewest is None else min(m, fewest), synthetic)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import itertools
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from harness.yamlfile import Source, YamlPath, quoted
 PROVIDERS = ("openai/", "azure/", "hf/", "local/")
 MAX_PROMPT = 1_000_000
 LOOK = 20
+_HOLES = re.compile(r"\{\{-?\s*(\w+)\s*-?\}\}")
 
 
 @dataclass
@@ -39,6 +41,7 @@ class Attachments:
     local_models: Callable[[], Collection[str]]
     problems: list[Problem] = field(default_factory=list[Problem])
     digests: dict[str, str] = field(default_factory=dict[str, str])
+    _prompts: list[tuple[YamlPath, str]] = field(default_factory=list[tuple[YamlPath, str]])
 
     def check(self) -> None:
         """Look at all of them."""
@@ -113,6 +116,7 @@ class Attachments:
         if not text.startswith("file://"):
             if text.endswith((".md", ".txt")) and "\n" not in text and " " not in text:
                 self._say(path, "a file's name where a prompt was expected", quoted(text), fix=f"write file://{text}")
+            self._prompts.append((path, text))
             return
         found = self._bytes(path, text.removeprefix("file://"))
         if found is None:
@@ -120,6 +124,7 @@ class Attachments:
         file, raw = found
         try:
             prompt = raw.decode("utf-8")
+            self._prompts.append((path, prompt))
         except UnicodeDecodeError as error:
             self._say(path, f"{shown(file)} is not UTF-8 at byte {error.start}", fix="save the file as UTF-8")
             return
@@ -196,12 +201,22 @@ class Attachments:
             if not name:
                 self._say(path, f"`{model}` names no model", fix=f"write {model}NAME")
         elif model.startswith((".", "/", "~")) or (self.folder / model).is_dir():
-            self._locate(path, model)
+            self._weights(path, model)
         else:
             known = [*(f"local/{m}" for m in sorted(self.local_models())), *self.benchmark.arms]
             fix = near(model, known) or near(f"{provider}/", PROVIDERS) or f"an OpenAI model is openai/{model}"
+            if "$" in model or "{{" in model:
+                fix = "write the name itself: nothing is filled in here, from no environment variable either"
             valid = "local/..., openai/..., azure/..., hf/..., a folder with weights, or {base_url, id}"
             self._say(path, f"unknown model {quoted(model)}", valid=valid, fix=fix)
+
+    def _weights(self, path: YamlPath, value: str) -> None:
+        folder = self._locate(path, value)
+        lacking = [f for f in ("config.json", "tokenizer.json") if folder and not (folder / f).is_file()]
+        if folder is not None and lacking:
+            what = f"{shown(folder)} holds no model: there is no {' and no '.join(lacking)}"
+            fix = "name a folder in Hugging Face's form, saved with its fast tokenizer"
+            self._say(path, what, quoted(value), fix=fix)
 
     def _task(self, here: str, task: TaskSpec) -> None:
         sound: dict[str, frozenset[str]] = {}
@@ -230,6 +245,16 @@ class Attachments:
             for problem in error.problems:
                 self._say((here, "data"), problem.what, quoted(task.data), problem.valid, problem.fix)
             return
+        if not self.allow_outside and not task.data.startswith(hub.PREFIX):
+            for file in (f.path for f in files if not f.path.resolve().is_relative_to(self.project)):
+                what = f"{file.name} is a link that leaves the project"
+                self._say(
+                    (here, "data"),
+                    what,
+                    quoted(task.data),
+                    fix="copy the file into the project, or run with --allow-outside",
+                )
+                return
         known = first_columns(files)
         if known:
             self._columns(here, task, sound, known)
@@ -251,6 +276,10 @@ class Attachments:
                 what = f"the data has no column `{old}` (new name `{new}`)"
                 self._say((here, "columns", new), what, valid=", ".join(sorted(known)), fix=near(old, known))
         available = known | set(task.columns)
+        for path, text in self._prompts if here == "task" else ():
+            if meant := sorted(available.intersection(_HOLES.findall(text))):
+                what = f"a system prompt is sent as it is, with `{{{{ {meant[0]} }}}}` in it"
+                self._say(path, what, fix=f"put {{{{ {meant[0]} }}}} into task.input, which is the user's turn")
         for key, names in sound.items():
             for name in sorted(names - available):
                 what = f"the data has no column `{name}`"

@@ -34,6 +34,7 @@ class Cache:
         self._path = path
         self._lock = threading.Lock()
         self._unsynced = False
+        self._refused: OSError | None = None
         self.notes: list[str] = []
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,9 +58,11 @@ class Cache:
         return db
 
     def get(self, key: str) -> bytes | None:
-        """What was stored under the key, or None."""
+        """What was stored under the key, or None. Raises once an answer could not be kept: no other is asked for."""
         question = "SELECT value FROM responses WHERE key = ?"
         with self._lock:
+            if self._refused is not None:
+                raise unwritable(self._path, self._refused)
             try:
                 row = self._db.execute(question, (key,)).fetchone()
             except sqlite3.DatabaseError as error:
@@ -114,7 +117,8 @@ class Cache:
         if isinstance(error, sqlite3.ProgrammingError):  # used after `close`: ours
             raise error
         if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
-            raise unwritable(self._path, OSError(str(error))) from error
+            self._refused = OSError(str(error))
+            raise unwritable(self._path, self._refused) from error
         with contextlib.suppress(AttributeError, sqlite3.Error):
             self._db.close()
         aside = self._path.with_name(f"{self._path.name}.broken-{int(time.time())}")

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from harness import compare, stats
-from harness.compare import Board
+from harness.board import Board
 from harness.errors import DataError, Problem
 from harness.finished import FinishedRun
 from harness.models.base import Struct

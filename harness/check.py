@@ -8,8 +8,9 @@ from harness import preflight
 from harness.choice import ordered
 from harness.errors import ModelError
 from harness.estimate import RunEstimate, forecast
-from harness.pipeline import Question, Show, prepare, quiet
+from harness.pipeline import Show, quiet
 from harness.preflight import Outlook
+from harness.question import Question, prepare
 from harness.spec import Located
 from harness.workbench import Workbench
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from harness import __version__
 
+T = TypeVar("T")
 app = typer.Typer(
     name="harness",
     help="Should we fine-tune? One task set, every arm, one honest verdict.",
@@ -46,8 +48,9 @@ def run(
     json: Json = False,
     allow_outside: Outside = False,
     on_interrupt: Annotated[
-        str, typer.Option(help="What Ctrl-C does with a hosted training job: keep it, or cancel it.")
-    ] = "keep",
+        str | None,
+        typer.Option(help="What Ctrl-C does with a hosted training job: keep, or cancel; default: a terminal asks."),
+    ] = None,
     engine: Annotated[
         str, typer.Option(help="Where answers are made: local, or ray: on a cluster (see README, Past one machine).")
     ] = "local",
@@ -57,11 +60,13 @@ def run(
     ] = None,
 ) -> None:
     """Run what is not stored yet, then print the verdict and where the report is."""
-    import asyncio
+    import logging
 
-    from harness import console, pipeline, specfile
+    from harness import console, ending, pipeline, specfile
+    from harness.asked import HOSTED
+    from harness.tuners import leftovers
 
-    if on_interrupt not in ("keep", "cancel"):
+    if on_interrupt not in (None, "keep", "cancel"):
         raise typer.BadParameter(f"got {on_interrupt!r}, valid: keep, cancel", param_hint="--on-interrupt")
     if engine not in ("local", "ray"):
         raise typer.BadParameter(f"got {engine!r}, valid: local, ray", param_hint="--engine")
@@ -73,34 +78,35 @@ def run(
         from harness.ray_engine import RayEngine
 
         workers = RayEngine(address)
-    ended = _end_like_ctrl_c()
+    ended = ending.like_ctrl_c()
+    home = located.project / ".harness"
+    hosted = any(getattr(arm, "tuner", "") in HOSTED for arm in located.benchmark.arms.values())
+    elsewhere = hosted or workers is not None or bool(leftovers.pending(home))
     try:
         with console.progress(quiet=json) as show:
-            said = None if json else console.print_estimate
-            result = asyncio.run(pipeline.run_benchmark(located, show, said, workers))
+            said = None if json else _unbroken(console.print_estimate)
+            work = pipeline.run_benchmark(located, _unbroken(show), said, workers)
+            result = ending.run(work, soon=not elsewhere)
     except KeyboardInterrupt:
-        _interrupted(located.project / ".harness", on_interrupt, ask=not ended)
+        logging.getLogger("asyncio").disabled = True  # a second Ctrl-C tears tasks off: nothing to tell people
+        _interrupted(home, on_interrupt, ask=not ended)
         raise
     console.print_result(result, json=json)
 
 
-def _end_like_ctrl_c() -> list[int]:
-    """Let a polite end (SIGTERM of CI and containers, a closed terminal) clean up as Ctrl-C does; returns what came."""
-    import signal
+def _unbroken(tell: Callable[[T], None]) -> Callable[[T], None]:
+    """Where progress can no longer be written (`2>&1 | head -1`, a full disk) the run goes on without it."""
 
-    came: list[int] = []
+    def told(what: T) -> None:
+        try:
+            tell(what)
+        except (OSError, SystemExit):  # rich ends the process on a broken pipe
+            sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (for as long as the process lives)
 
-    def end(number: int, _: object) -> None:
-        came.append(number)
-        signal.raise_signal(signal.SIGINT)
-
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), end)
-    return came
+    return told
 
 
-def _interrupted(home: Path, wish: str, *, ask: bool) -> None:
+def _interrupted(home: Path, wish: str | None, *, ask: bool) -> None:
     """What Ctrl-C leaves at a provider: kept and said, or cancelled; asked only on a terminal where somebody is."""
     import asyncio
 
@@ -110,9 +116,9 @@ def _interrupted(home: Path, wish: str, *, ask: bool) -> None:
     if not left:
         return
     typer.echo(leftovers.told(left), err=True)
-    if wish == "cancel" or (
-        ask and sys.stdin.isatty() and sys.stderr.isatty() and typer.confirm("Cancel it?", err=True)
-    ):
+    ask = ask and wish is None and sys.stdin.isatty() and sys.stderr.isatty()
+    if wish == "cancel" or (ask and typer.confirm("Cancel it?", err=True)):
+        typer.echo("cancelling; Ctrl-C once more leaves it as it is", err=True)
         for line in asyncio.run(leftovers.cancel(left)):
             typer.echo(line, err=True)
 
@@ -125,14 +131,12 @@ def check(
     allow_outside: Outside = False,
 ) -> None:
     """Look at spec, data, hygiene, endpoints, prices, and say what a run will take; only reads, spends nothing."""
-    import asyncio
-
     from harness import check as checking
-    from harness import console, console_check, specfile
+    from harness import console, console_check, ending, specfile
 
     located = specfile.read(file, allow_outside=allow_outside)
     with console.progress(quiet=json) as show:
-        checked = asyncio.run(checking.check(located, show, probe=probe))
+        checked = ending.run(checking.check(located, show, probe=probe))
     console_check.print_check(checked, json=json)
     raise typer.Exit(2 if checked.errors else 0)
 
@@ -144,6 +148,8 @@ def report(
     json: Json = False,
 ) -> None:
     """Write the report of a stored run again and print its verdict; no key, no network, no model."""
+    # Threads of linear algebra that wait for work cost as much time as the page, and there is too little to share.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     from harness import console, reading
 
     result = reading.rewrite(reading.find(run))
@@ -194,7 +200,8 @@ def gate(
         typer.echo(gates.text(found))
     if summary is not None or os.environ.get("GITHUB_STEP_SUMMARY"):
         body = gates.markdown(found.outcomes, f"Gates of {found.benchmark}", found.report)
-        gates.step_summary(body)
+        if said := gates.step_summary(body):
+            typer.echo(said, err=True)
         if summary is not None:
             gates.write_comment(summary, body, [gates.open_run(run).directory])
     raise typer.Exit(found.exit_code)
@@ -286,21 +293,29 @@ def import_(
 
 def main() -> None:
     """The entry point: what goes wrong is told to people, with an exit code and without a traceback."""
+    from harness.ending import STOPPED
     from harness.errors import HarnessError
 
-    stopped = "stopped; what is finished is stored, and the same command goes on from there"
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started it (`2>&-`)
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     try:
         code = app(standalone_mode=False)  # the exit code of `typer.Exit`, 130 after Ctrl-C, else None
         if code == 130:
-            typer.echo(stopped, err=True)
+            typer.echo(STOPPED, err=True)
         sys.exit(code if isinstance(code, int) else 0)
     except HarnessError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo(stopped, err=True)
+        typer.echo(STOPPED, err=True)
         sys.exit(130)
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # rich's end of `| head -1`: who reads has read enough
+            sys.exit(0)
+        raise
     except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python fails on what it could not write
         sys.exit(0)
     except OSError as error:
         typer.echo(f"error: {error.filename or 'the system'}: {error.strerror or error}", err=True)

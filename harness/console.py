@@ -64,12 +64,15 @@ def _live() -> Generator[Callable[[Progress], None]]:
 
 def _lines() -> Callable[[Progress], None]:
     last: dict[str, float] = {}
+    ended: set[str] = set()
     started = time.monotonic()
 
     def show(p: Progress) -> None:
         now = time.monotonic()
-        if p.status in last and now - last[p.status] < 15 and not (p.total and p.done == p.total):
+        ends = bool(p.total) and p.done == p.total and p.status not in ended
+        if p.status in last and now - last[p.status] < 15 and not ends:
             return
+        ended.update([p.status] if ends else [])
         last[p.status] = now
         count = f" {p.done}/{p.total}" if p.total else ""
         loss = f" loss {p.loss:.3f}" if p.loss is not None else ""
@@ -251,6 +254,8 @@ def _reads(d: Comparison) -> str:
 
 def print_models(*, json: bool = False) -> None:
     """The embedded models and the hosted ones that can be tuned: where they are, what they cost, when they retire."""
+    from datetime import date
+
     import msgspec
     from rich.console import Console
     from rich.table import Table
@@ -261,22 +266,24 @@ def print_models(*, json: bool = False) -> None:
     from harness.spec import ModelSpec
 
     rows: list[dict[str, str]] = []
-    for name in weights.CATALOGUE:
-        state = "here" if weights.cached(name) else "not fetched yet"
+    for name, entry in weights.CATALOGUE.items():
+        where = "here" if weights.cached(name) else "not fetched yet"
+        state = f"{where}, {entry.megabytes} MB, {entry.license}"
         rows.append({"model": f"local/{name}", "state": state, "usd_per_mtok": "seconds x $/hour", "retires": "never"})
     for model in prices.tunable():
         price = prices.token_price(ModelSpec(id=model))
         cost = f"{price.input} in, {price.output} out" if price.known else f"unknown: {price.reason}"
         retires = prices.retirement(model)
+        over = "retired" if retires and retires <= date.today() else ""
         rows.append(
-            {"model": model, "state": "", "usd_per_mtok": cost, "retires": str(retires) if retires else "unknown"}
+            {"model": model, "state": over, "usd_per_mtok": cost, "retires": str(retires) if retires else "unknown"}
         )
     if json:
         sys.stdout.write(msgspec.json.encode(rows).decode() + "\n")
         return
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for name in ("model", "state", "$ per 1M tokens", "retires"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=name == "model")
     for row in rows:
         table.add_row(*(Text(v) for v in row.values()))
     Console(highlight=False).print(table)

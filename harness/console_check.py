@@ -30,6 +30,7 @@ def print_check(checked: Checked, *, json: bool = False) -> None:
     if json:
         body = {
             "rows": rows,
+            "notes": question.tasks.notes,
             "findings": question.findings,
             "models": checked.outlook.models,
             "left": checked.outlook.left,
@@ -41,8 +42,12 @@ def print_check(checked: Checked, *, json: bool = False) -> None:
     console = Console(highlight=False)
     console.print(Text(question.located.benchmark.question, style="bold"))
     console.print(Text("rows: " + ", ".join(f"{n} {split}" for split, n in rows.items())))
+    for note in question.tasks.notes:
+        console.print(Text(f"note: {note}"), soft_wrap=True)
     for finding in question.findings[:SHOWN]:
         console.print(Text(f"{finding.severity}: {finding.message} ({', '.join(finding.where)})"))
+    if len(question.findings) > SHOWN:
+        console.print(Text(f"and {len(question.findings) - SHOWN} more pairs, all of them in `harness check --json`"))
     for look in checked.outlook.models:
         console.print()
         console.print(Text(f"{look.model} at {look.url or 'no endpoint'} ({', '.join(look.arms)})", style="bold"))

@@ -7,6 +7,8 @@ project); an endpoint's dollars are tokens at their prices, its seconds what suc
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -16,6 +18,7 @@ import msgspec
 
 from harness import prices
 from harness.asked import Asked, asked
+from harness.errors import DataError
 from harness.extras import ExtraEstimate, judgements, retrainings, second_domain
 from harness.models.base import Completion, Message, Model, Request, Struct, Usage
 from harness.models.cached import Cached
@@ -72,7 +75,7 @@ class Training(Struct, frozen=True):
 
 
 class ArmEstimate(Struct, frozen=True):
-    """One arm: answers on dev and test, tokens of a prompt (`shared`: alike for all rows, read once) and an answer.
+    """One arm: answers on dev and test, tokens of a prompt and of an answer.
 
     `seconds`, `usd`, `train_seconds` and `train_usd` are the middle of the bands; None is not known.
     """
@@ -81,11 +84,9 @@ class ArmEstimate(Struct, frozen=True):
     dev: int
     test: int
     prompt_tokens: float = 0.0
-    shared_tokens: float = 0.0
     answer_tokens: float = 0.0
     seconds: float | None = 0.0
     usd: float | None = 0.0
-    train_tokens: int = 0
     train_seconds: float = 0.0
     train_usd: float | None = 0.0
     seconds_band: Band | None = (0.0, 0.0)
@@ -182,7 +183,7 @@ def _asking(
     usage = Usage(input=round(prompt * calls), output=round(answer * calls))
     unpriced = seconds is None and bench.is_local(its.model)
     usd = None if unpriced else bench.price(its.priced, usage, 0.0 if speed is None else seconds or 0.0)
-    return ArmEstimate(name, dev, test, prompt, shared, answer, seconds, usd, seconds_band=took, usd_band=_spread(usd))
+    return ArmEstimate(name, dev, test, prompt, answer, seconds, usd, seconds_band=took, usd_band=_spread(usd))
 
 
 def _waiting(bench: Workbench, its: Asked, calls: int, prompt: float, answer: float) -> Band:
@@ -255,7 +256,6 @@ async def _training(
     serving = SERVE_SECONDS * made.epochs if technique.tuner == "trl" else 0.0
     return msgspec.structs.replace(
         arm,
-        train_tokens=made.trained_tokens,
         train_seconds=(sum(seconds) / 2 if seconds else 0.0) + serving,
         train_usd=None if usd is None else sum(usd) / 2,
         training=Training(
@@ -274,17 +274,25 @@ def _hosting(bench: Workbench, technique: FineTune, base: str) -> Band | None:
 
 async def _speed(bench: Workbench, model: Model, tasks: TaskSet, allowed: bool) -> Speed | None:
     file = bench.home / "speed.json"
-    known = msgspec.json.decode(file.read_bytes(), type=dict[str, Speed]) if file.exists() else {}
+    try:
+        known = msgspec.json.decode(file.read_bytes(), type=dict[str, Speed])
+    except (OSError, msgspec.DecodeError):  # none yet, or damaged: measured again
+        known = {}
     made = [model.digest, tasks.digest, bench.benchmark.task.input, bench.max_tokens]
     key = digest(made if bench.workers.count == 1 else [*made, bench.workers.count])
     if key not in known and allowed:
         examples = (*tasks.dev, *tasks.train, *tasks.test)[: min(bench.benchmark.run.max_concurrency, SAMPLE)]
         prompts = [chat(bench.answer.ask(), (), (), bench.render(e.input), bench) for e in examples]
         engine = model.model if isinstance(model, Cached) else model  # a kept answer takes no time
+        room = (engine.context or sys.maxsize) - min(bench.max_tokens, WRITTEN)
+        prompts = [p for p in prompts if model.count_tokens(p) <= room]
+        if not prompts:  # they all overflow, at once: there is nothing to time
+            return None
         bench.progress(Progress(status="estimate: timing the model", total=1))
         known[key] = await measure_speed(engine, prompts, bench.max_tokens)
         bench.progress(Progress(status="estimate: timing the model", done=1, total=1))
-        write_whole(file, msgspec.json.encode(known))
+        with contextlib.suppress(DataError):  # a project that can only be read: the next look measures again
+            write_whole(file, msgspec.json.encode(known))
     return known.get(key)
 
 

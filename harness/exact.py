@@ -1,6 +1,7 @@
-"""Exact tests at 0 of a paired difference: the second lock beside the interval.
+"""Exact tests of a paired difference: the second lock beside the interval.
 
-Sources: Fagerland, Lydersen and Laake 2013 (McNemar mid-p); Phipson and Smyth 2010 (p of a drawn permutation test).
+Sources: Fagerland, Lydersen and Laake 2013 (McNemar mid-p); Phipson and Smyth 2010 (p of a drawn permutation test);
+Clopper and Pearson 1934 (losses too rare to be seen).
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.special import bdtr
+
+RARE = 0.5  # a difference so large is an event that may be too rare to be seen often enough
 
 ENUMERATED = 16  # sign-flips of so many units are all tried; more are drawn
 
@@ -58,3 +61,23 @@ def sign_flip(units: ArrayLike, draws: int = 9999, seed: int = 0) -> float:
         picks = np.frombuffer(rng.bytes(draws), dtype=np.uint8).astype(np.intp)
         sums += table.take(picks, out=eight, mode="clip")  # every pick is in range; "clip" spares the check
     return (1 + hits(sums)) / (1 + draws)
+
+
+def rare_losses(d: ArrayLike, delta: float = 0.0) -> float:
+    """How surprising so few large losses are if they undo the lead over delta (a lag: so few large wins).
+
+    All gain a little and one in a hundred loses everything: where few or none of those are seen, the rest look as sure
+    as can be, and an interval alone says a false "better" 6.2 % of the time. With k of n examples that lost half a
+    point or more, L each (1 where none did), and a mean m of the others, the lead is none if large losses come at a
+    rate of (m - delta) / (m + L): the exact binomial chance of k or fewer is returned.
+    """
+    values = np.sort(np.asarray(d, dtype=float))
+    lead = 1.0 if float(values.mean()) > delta else -1.0
+    values, bar = lead * values, lead * delta
+    lost = values <= -RARE
+    count, n = int(lost.sum()), len(values)
+    rest = float(values[~lost].mean()) if count < n else bar
+    if rest <= bar:
+        return 1.0
+    large = -float(values[lost].mean()) if count else 1.0
+    return float(bdtr(count, n, (rest - bar) / (rest + large)))

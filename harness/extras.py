@@ -98,6 +98,8 @@ def judgements(bench: Workbench, tasks: TaskSet, arms: int, spread: float) -> It
             continue
         kind = JUDGES[metric.scorer]
         answers = arms * len(tasks.test) * bench.benchmark.run.repeats
+        if name == bench.benchmark.primary:  # it chooses on dev too
+            answers += arms * len(tasks.dev) * bench.benchmark.run.dev_trials
         told = sum(len(str(v)) for v in metric.settings.values())
         usage = Usage(
             input=round(answers * (kind.asks * row + told + kind.prompt) / 4), output=answers * kind.asks * REPLY_TOKENS

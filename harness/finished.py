@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from harness.compare import Board
+from harness.board import Board
 from harness.errors import Incomplete, Problem
 from harness.models.base import Completion, Failure
 from harness.paths import shown

@@ -31,6 +31,7 @@ WORDS: dict[Status, str] = {
 LONGEST = 65_000
 """Characters of a comment that GitHub takes, and a little less."""
 SIGNS: dict[Status, str] = {"pass": "✅", "fail": "❌", "inconclusive": "❔", "incomplete": "⛔", "error": "⛔"}
+WARNED = "⚠️"
 
 
 class Report(Struct, frozen=True):
@@ -92,6 +93,9 @@ def check(path: Path, strict: bool = False, baseline: Path | None = None) -> Rep
 def open_run(path: Path) -> FinishedRun:
     """The finished run behind a run directory, or the last one of a benchmark file that is of it as it stands."""
     if path.is_dir():
+        if not RunDirectory(path).file("benchmark.json").is_file():
+            fix = "name a folder reports/<benchmark>/<run>, or the benchmark file: its last finished run is taken"
+            raise DataError(Problem("this folder holds no run", where=shown(path), fix=fix))
         return FinishedRun.read(RunDirectory(path))
     from harness import specfile
 
@@ -238,9 +242,10 @@ def text(report: Report) -> str:
 
 
 def summary(outcomes: Sequence[GateOutcome]) -> str:
-    """How many gates gave which answer."""
-    counts = {status: sum(o.status == status for o in outcomes) for status in WORDS}
-    return ", ".join(f"{n} {status}" for status, n in counts.items() if n)
+    """How many gates gave which answer; what failed and only warns is counted apart, since it fails nothing."""
+    said = ["warned" if o.status == "fail" and o.severity == "warn" else o.status for o in outcomes]
+    counts = {word: said.count(word) for word in ("pass", "fail", "warned", "inconclusive", "incomplete", "error")}
+    return ", ".join(f"{n} {word}" for word, n in counts.items() if n)
 
 
 def markdown(outcomes: Sequence[GateOutcome], title: str = "Gates", link: str = "") -> str:
@@ -255,18 +260,26 @@ def markdown(outcomes: Sequence[GateOutcome], title: str = "Gates", link: str = 
         cell = escaped(one_line(o.sentence, 400))
         if o.status != "pass":
             cell += "".join(f"<br>{escaped(one_line(line, 400))}" for line in o.details)
-        rows.append(f"| {SIGNS[o.status]} {o.status}{warn} | {escaped(f'{o.arm}::{o.gate}')} | {cell} |")
+        sign = WARNED if warn and o.status == "fail" else SIGNS[o.status]
+        rows.append(f"| {sign} {o.status}{warn} | {escaped(f'{o.arm}::{o.gate}')} | {cell} |")
     if link:
         rows += ["", f"The whole report: {escaped(link)}"]
     return "\n".join(rows) + "\n"
 
 
-def step_summary(body: str) -> None:
-    """Append to the page that GitHub shows of a workflow step, where there is one."""
+def step_summary(body: str) -> str:
+    """Append to the page that GitHub shows of a workflow step, where there is one. Returns why that failed, or "".
+
+    The page is a courtesy: that it cannot be written must not stand in for what the gates found.
+    """
     file = os.environ.get("GITHUB_STEP_SUMMARY")
-    if file:
-        with Path(file).open("a", encoding="utf-8") as stream:
-            stream.write(body + "\n")
+    try:
+        if file:
+            with Path(file).open("a", encoding="utf-8") as stream:
+                stream.write(body + "\n")
+    except OSError as error:
+        return f"the step's summary was not written: {file}: {error.strerror or error}"
+    return ""
 
 
 def write_comment(file: Path, body: str, runs: Sequence[RunDirectory] = ()) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from harness.errors import HarnessError
+from harness.evidence import FEW_CLUSTERS
 from harness.finished import FinishedRun
 from harness.models.base import Struct
 from harness.references import MEASURED
@@ -28,11 +29,10 @@ if TYPE_CHECKING:
 Status = Literal["pass", "fail", "inconclusive", "incomplete", "error"]
 SHOWN_IDS = 8
 KEPT_IDS = 50
-FEW = "only {} clusters: fewer than 6 cannot carry an interval"
 LOCKED = "the interval would settle it, but the exact test does not agree"
 
 
-class GateOutcome(Struct, frozen=True):
+class GateOutcome(Struct, frozen=True, omit_defaults=False):  # who reads the JSON should not know our defaults
     """A gate's answer for one arm, ready to be shown.
 
     Args:
@@ -42,7 +42,7 @@ class GateOutcome(Struct, frozen=True):
         value, low, high, limit: the figure, its interval and what it was held to, in `unit` (a difference of scores or
             a score: shares of 1; `ratio`: now over then).
         margin_needed, honest_margin: the margin that would have passed, and the smallest that an unchanged arm passes
-            95 times in 100 with this n.
+            about 95 times in 100 with this n when it is run again.
         more: about how many further examples would decide, if the figure stays.
         fixed, broken: ids of examples that got better and worse, the largest changes first (at most 50).
     """
@@ -68,13 +68,15 @@ class GateOutcome(Struct, frozen=True):
 
 
 class Unanswerable(Exception):
-    """The gate cannot be answered: `status` is error or incomplete."""
+    """The gate cannot be answered: error or incomplete, and inconclusive where a warning that was expected says it."""
 
-    def __init__(self, sentence: str, *details: str, status: Literal["error", "incomplete"] = "error") -> None:
+    def __init__(
+        self, sentence: str, *details: str, status: Literal["error", "incomplete", "inconclusive"] = "error"
+    ) -> None:
         super().__init__(sentence)
         self.sentence = sentence
         self.details = details
-        self.status: Literal["error", "incomplete"] = status
+        self.status: Status = status
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,16 @@ class Asked:
         """The share of missing examples above which there is no answer."""
         return self.run.benchmark.verdict.max_missing
 
-    def said(self, status: Status, sentence: str, *details: str, **figures: object) -> GateOutcome:
-        """The outcome with this gate's name on it."""
+    @property
+    def judged(self) -> bool:
+        """Whether a judge scores what the gate is on."""
+        metric = self.run.benchmark.metrics.get(self.gate.on or "")
+        return metric is not None and metric.judge is not None
+
+    def said(self, status: Status, sentence: str, *details: str, labelled: int = 0, **figures: object) -> GateOutcome:
+        """The outcome with this gate's name on it; `labelled`: examples whose labels corrected a judge."""
+        if self.judged and status in ("pass", "fail", "inconclusive"):
+            sentence += f", corrected by {labelled:,} labels" if labelled else ", by judge only"
         return GateOutcome(
             gate=self.name,
             arm=self.arm,
@@ -145,21 +155,15 @@ def ask(name: str, gate: GateSpec, arm: str, run: FinishedRun, saved: Baseline |
         problem = error.problems[0]
         where = f"{problem.where}: " if problem.where else ""
         lines = [f"next: {p.fix}" for p in error.problems if p.fix][:1]
-        others = [str(p).splitlines()[0] for p in error.problems[1:]]
+        others = [f"{name}: {text}" for name, text in (("read", problem.got), ("valid", problem.valid)) if text]
+        others += [str(p).splitlines()[0] for p in error.problems[1:]]
         status: Status = "incomplete" if error.exit_code == 4 else "error"
         return asked.said(status, f"{where}{problem.what}", *others, *lines)
 
 
 def values_of(asked: Asked, arm: str) -> NDArray[np.float64]:
-    """An arm's values on the gate's metric (more is better), or its dollars or seconds."""
-    board, on = asked.run.board, asked.gate.on or ""
-    if (arm, on) in board.values:
-        return board.oriented(arm, on)
-    if on == "usd":
-        return priced(asked, arm)
-    if on == "seconds":
-        return board.seconds[arm]
-    raise Unanswerable(f"there is no metric {on} in the run", f"metrics: {', '.join(board.metrics)}")
+    """An arm's dollars or seconds a task, as the gate is on."""
+    return priced(asked, arm) if asked.gate.on == "usd" else asked.run.board.seconds[arm]
 
 
 def priced(asked: Asked, arm: str) -> NDArray[np.float64]:
@@ -189,6 +193,17 @@ def more_examples(n: int, *ways: tuple[float, float]) -> int | None:
     needs = [(n + 2) * (half / gap) ** 2 - 2 for half, gap in ways if gap > 0 and isfinite(half)]
     found = min(needs, default=float("inf"))
     return max(1, ceil(found - n)) if found < 1e7 else None
+
+
+def few_clusters(asked: Asked) -> str:
+    """What is said where the examples stand in too few clusters for any answer; empty where that is not so."""
+    clusters = asked.run.board.clusters
+    if clusters is None or (count := len(set(clusters)) + max(clusters.count(None) - 1, 0)) >= FEW_CLUSTERS:
+        return ""
+    there = f"there {'is' if count == 1 else 'are'} {count}"
+    return (
+        f"fewer than {FEW_CLUSTERS} clusters ({there}) carry no interval: more clusters would decide, not more examples"
+    )
 
 
 def would_decide(more: int | None, what: str = "difference") -> str:

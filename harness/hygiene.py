@@ -23,12 +23,15 @@ from harness.retrieval import chunks
 from harness.taskset import Document, Example, TaskSet
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from harness.retrieval import Embedder
 
 Kind = Literal["duplicate", "near_duplicate", "similar", "same_meaning", "in_document", "private", "secret"]
 
 NEAR, ALIKE = 0.7, 0.5  # Jaccard of character 5-grams: an error from NEAR, for review from ALIKE
 SAME_MEANING = 0.95  # cosine of embeddings, for review only
+FLOOD, FEW = 20_000, 3  # pairs, from which on no more than so many a row are looked for
 HELD = 0.9  # share of a test input's 5-grams that a document holds; below lie questions that a fact rewords
 HELD_TARGET = 0.8  # share of the target's items that must stand there too
 _ASCII = re.compile(r"[^a-z0-9]+")
@@ -81,7 +84,8 @@ def find_leaks(
         embedder: also lists pairs of the same meaning, for review.
 
     Returns:
-        Findings, errors first, then by similarity. Every pair is reported once, under its gravest kind.
+        Findings, errors first, then by similarity. Every pair is reported once, under its gravest kind; of more than
+        `FLOOD` pairs at least `FEW` a row, its gravest kind among them.
     """
     seen = {e.id: e for e in (*tasks.train, *tasks.dev, *pool)}
     rows = _Rows(Joined(list(seen.values()), tasks.test), tests=len(tasks.test))
@@ -129,6 +133,14 @@ class _Rows:
         """Whether two rows have the same key."""
         return self._keys[i] == self._keys[j]
 
+    def first_of_same(self) -> Iterator[tuple[int, int]]:
+        """Each test row whose key a row before it has in the same context, with the first such row."""
+        first: dict[tuple[int, int], int] = {}
+        for i, both in enumerate(zip(self._keys, self._contexts, strict=True)):
+            j = first.setdefault(both, i)
+            if j < i and i >= self.first_test:
+                yield i, j
+
 
 def _columns(example: Example) -> dict[str, str]:
     """What a row is compared by, column by column."""
@@ -150,25 +162,73 @@ def _context(rows: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
     return tuple(shared) if own and sum(length[c] for c in shared) > own else ()
 
 
+class _Few:
+    """Which rows are still to be held against others: all, until a flood of pairs shows that most are alike.
+
+    A boilerplate that all rows share makes every pair a finding: 200 million of 20,000 rows. Then a few a row say it.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self._found = np.zeros(rows, dtype=np.int64)
+        self._total = 0
+
+    def __call__(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Of which of these rows more pairs are wanted."""
+        return (self._found[rows] < FEW) if self.flooded else np.ones(len(rows), dtype=bool)
+
+    @property
+    def flooded(self) -> bool:
+        """Whether so many pairs were found that a few a row are enough."""
+        return self._total >= FLOOD
+
+    def count(self, row: int) -> None:
+        """A pair of this row was found."""
+        self._found[row] += 1
+        self._total += 1
+
+
 def _alike(rows: _Rows) -> Iterator[Finding]:
-    for i, j, value in alike(rows.own, rows.first_test, ALIKE):
+    few = _Few(len(rows.own))
+    known: set[tuple[int, int]] = set()
+    for i, j, value in alike(rows.own, rows.first_test, ALIKE, few):
         if rows.comparable(i, j):
-            same = rows.same(i, j)
-            kind: Kind = "duplicate" if same else "near_duplicate" if value >= NEAR else "similar"
-            yield _finding(kind, rows.examples[i], rows.examples[j], 1.0 if same else value)
+            few.count(i)
+            known.add((i, j))
+            yield _pair(rows, i, j, value)
+    if few.flooded:  # what is graver than the first few of a row must not hide behind them
+        grave = _Few(len(rows.own))
+        for i, j, value in alike(rows.own, rows.first_test, NEAR, grave):
+            if rows.comparable(i, j):
+                grave.count(i)
+                if (i, j) not in known:
+                    known.add((i, j))
+                    yield _pair(rows, i, j, value)
+        for i, j in rows.first_of_same():
+            if (i, j) not in known:
+                yield _pair(rows, i, j, 1.0)
+
+
+def _pair(rows: _Rows, i: int, j: int, value: float) -> Finding:
+    same = rows.same(i, j)
+    kind: Kind = "duplicate" if same else "near_duplicate" if value >= NEAR else "similar"
+    return _finding(kind, rows.examples[i], rows.examples[j], 1.0 if same else value)
 
 
 def _meant(rows: _Rows, embedder: Embedder) -> Iterator[Finding]:
     if rows.first_test == len(rows.own):
         return
     vectors = embedder.embed(list(rows.own))
+    few = _Few(len(vectors))
     step = max(1, _BLOCK // len(vectors))
     for start in range(rows.first_test, len(vectors), step):
         cosine = vectors[start : start + step] @ vectors.T
-        for row, j in np.argwhere(cosine >= SAME_MEANING).tolist():
-            if rows.comparable(start + row, j):
-                similarity = min(float(cosine[row, j]), 1.0)
-                yield _finding("same_meaning", rows.examples[start + row], rows.examples[j], similarity)
+        for row, values in enumerate(cosine, start):
+            for j in np.flatnonzero(values >= SAME_MEANING).tolist():
+                if not few(np.array([row]))[0]:
+                    break
+                if rows.comparable(row, j):
+                    few.count(row)
+                    yield _finding("same_meaning", rows.examples[row], rows.examples[j], min(float(values[j]), 1.0))
 
 
 _SAYS = {
@@ -225,7 +285,7 @@ def _held(tests: Sequence[Example], documents: Sequence[Document]) -> Iterator[F
 # What is private. No kept and light library finds these in running text (presidio brings spaCy and its models), so
 # they are patterns, each with the checksum or the reserved ranges that its standard gives it.
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}\b")
-_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
+_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b|\b[a-z]{2}\d{2}[a-z0-9]{11,30}\b")
 _CARD = re.compile(  # in one piece, in fours, or as American Express groups them
     r"(?<![\w.,/-])(?:[2-6]\d{12,18}|[2-6]\d{3}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|3\d{3}([ -])\d{6}\2\d{5})"
     r"(?![ /-]?\d)"
@@ -237,6 +297,18 @@ _PHONE = re.compile(
     r"|(?<![\w.-])(?<!\d )0\d{2,4}[ -]\d{3,4}[ -]?\d{3,4}(?![\w.-])(?! \d)"  # national, with its trunk zero
 )
 _RESERVED = re.compile(r"@(?:[\w-]+\.)*(?:example\.(?:com|net|org)|example|test|invalid|localhost)$", re.I)  # RFC 2606
+
+
+_TOKEN = re.compile(  # forms that detect-secrets lacks, or knows only as they once were; each prefix is its issuer's
+    r"\bsk-[\w-]{32,}|\bAIza[\w-]{35}|\bhf_[A-Za-z0-9]{30,}|\bnpm_[A-Za-z0-9]{36}\b|\bgithub_pat_\w{40,}|\bgsk_[A-Za-z0-9]{40,}"
+    r"|-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----"
+    r"|(?i:\baws\w{0,20}?(?:secret|key)\w{0,20}[\"']?\s*[=:]\s*[\"']?)[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+])"
+)
+
+
+def _token(text: str) -> bool:
+    """Names such as sk-learn-… hold no digit or no second case; tokens of 32 characters hold both."""
+    return not text.startswith("sk-") or (any(c.isdigit() for c in text) and any(c.isalpha() for c in text[3:]))
 
 
 def _iban(text: str) -> bool:
@@ -268,7 +340,7 @@ def scan_pii(texts: Mapping[str, str]) -> tuple[Finding, ...]:
 
     Returns:
         One error per text and kind, with its place in the text and never the thing itself. Secrets are the token forms
-        that detect-secrets knows (cloud, forge and payment keys, private keys, passwords in addresses); its guesses by
+        that detect-secrets knows (cloud, forge and payment keys, passwords in addresses) and some more; its guesses by
         entropy or by a word such as "secret" are left out, since prose is full of those.
     """
     detectors = _detectors()
@@ -280,11 +352,17 @@ def scan_pii(texts: Mapping[str, str]) -> tuple[Finding, ...]:
             if hits:
                 found.append(_unclean("private", name, what, hits[0].start(), len(hits)))
                 rest = pattern.sub(lambda m, valid=valid: " " * len(m.group()) if valid(m.group()) else m.group(), rest)
+        known: set[str] = set()
         for detector in detectors:
             hits_ = {str(secret) for secret in detector.analyze_string(text) if secret}
             if hits_:
                 what = f"a secret ({detector.secret_type})"
                 found.append(_unclean("secret", name, what, min(text.find(s) for s in hits_), len(hits_)))
+                known |= hits_
+        tokens = [m for m in _TOKEN.finditer(text) if _token(m.group()) and not any(s in m.group() for s in known)]
+        if tokens:
+            what = "a secret (an access token or private key)"
+            found.append(_unclean("secret", name, what, tokens[0].start(), len(tokens)))
     return tuple(found)
 
 

@@ -120,10 +120,16 @@ class Imported:
         system = f", system: {_text(list(self.systems))}" if self.systems else ""
         arms = [f"  prompt: {{technique: prompt{system}}}"]
         train = divided(self.rows)["train"]
-        few_shot = "few_shot: {technique: few_shot, extends: prompt, k: 3}"
+        first = "prompt"
+        if not train and len(self.systems) > 1:  # no dev rows to choose on: they stand side by side
+            first = "prompt_1"
+            arms = [
+                f"  prompt_{i}: {{technique: prompt, system: {_text(text)}}}" for i, text in enumerate(self.systems, 1)
+            ]
+        few_shot = f"few_shot: {{technique: few_shot, extends: {first}, k: 3}}"
         kind = self.model.partition("/")[0] if isinstance(self.model, str) else ""
         tuner = TUNERS.get(kind, "")
-        fine_tuned = f"fine_tuned: {{technique: fine_tune, extends: prompt, tuner: {tuner or 'trl'}}}"
+        fine_tuned = f"fine_tuned: {{technique: fine_tune, extends: {first}, tuner: {tuner or 'trl'}}}"
         if not train:
             return [*arms, f"  # {few_shot}    # needs train rows", f"  # {fine_tuned}    # needs train rows"], False
         if len({row["target"] for row in train if self.labels}) > 1:

@@ -4,7 +4,7 @@ Values are first gathered into independent units (clusters, or single examples) 
 give the same interval to the last bit. Pure functions of arrays; wrong input raises `ValueError`.
 
 Sources: Bonett and Price 2012 (adjusted interval for paired proportions); Bell and McCaffrey 2002, Imbens and Kolesar
-2016 (clusters: CR2 and its degrees of freedom); Wilson 1927; Hsu 1984 (comparison with the best).
+2016 (clusters: CR2 and its degrees of freedom); Kish 1965; Wilson 1927; Hsu 1984 (comparison with the best).
 """
 
 from __future__ import annotations
@@ -53,6 +53,25 @@ class Units:
     def mean(self) -> float:
         """The raw mean over examples."""
         return float(self.sums.sum() / self.sizes.sum())
+
+    @property
+    def even(self) -> float:
+        """How many clusters of one size would say as much: (sum of sizes)^2 / sum of squared sizes (Kish 1965)."""
+        return float(self.sizes.sum() ** 2 / np.square(self.sizes).sum())
+
+    def honest_margin(self, se: float, df: float) -> float:
+        """The margin that an unchanged system, run again, keeps 95 times in 100: its 95 % bound is above -margin.
+
+        Twice the half-width of the one-sided bound (3.29 standard errors): once for the mean, once for the bound. Of
+        clusters both are known badly, and the next run's width is not this one's: the first is widened by the spread of
+        the width, and the whole is no less than what clusters that move together would need.
+        """
+        t = float(stdtrit(df, 0.95))
+        if not self.clustered:
+            return 2 * t * se
+        wide = t * se * (1 + float(np.sqrt(1 + 2.5 * t * t / df)))
+        as_one, few = moving_together(self, 1.0, 0.0)
+        return max(wide, 2 * float(stdtrit(few, 0.95)) * as_one)
 
 
 def codes_of(clusters: Clusters) -> NDArray[np.intp]:
@@ -111,6 +130,25 @@ def cr2(sizes: Floats) -> tuple[Floats, float]:
     pull = np.square(sizes) / left
     squares = float(np.square(sizes).sum()) + (float(pull.sum()) ** 2 - float(np.square(pull).sum())) / total**2
     return 1 / np.sqrt(left), total**2 / squares
+
+
+def moving_together(units: Units, reach: float, centre: float) -> tuple[float, float]:
+    """Standard error and degrees of freedom where all of a cluster moves as one: each is then worth a single example.
+
+    As `middle_of` and `cr2`, with the other end of the model: the variance of a cluster's sum grows with the square of
+    its size, so that one large cluster outweighs all others and the degrees of freedom say so.
+    """
+    sums, sizes = np.r_[units.sums, centre + reach, centre - reach], np.r_[units.sizes, 1.0, 1.0]
+    total = float(sizes.sum())
+    share = sizes / total
+    q = float(np.square(share).sum())
+    left = 1 - 2 * share + q
+    w = np.square(share) / left
+    w0, w1, w2 = (float((w * share**k).sum()) for k in range(3))
+    squares = float((w * w * (left**2 - (q - 2 * share) ** 2)).sum())
+    squares += (w0 * q) ** 2 + 2 * w0 * w2 - 4 * q * w0 * w1 + 2 * w1**2
+    residuals = sums - sums.sum() / total * sizes
+    return float(np.linalg.norm(residuals / np.sqrt(left))) / total, q**2 / squares
 
 
 def bounds_of(

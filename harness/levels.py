@@ -16,13 +16,13 @@ import numpy as np
 
 from harness import ratios, recall, stats
 from harness.gating import (
-    FEW,
     LOCKED,
     SHOWN_IDS,
     Asked,
     GateOutcome,
     Unanswerable,
     enough,
+    few_clusters,
     more_examples,
     priced,
     would_decide,
@@ -32,8 +32,6 @@ from harness.special import bdtr
 
 if TYPE_CHECKING:
     from harness.intervals import Floats
-
-FEWEST = 6
 
 
 @dataclass(frozen=True)
@@ -93,13 +91,10 @@ def answer(asked: Asked) -> GateOutcome:
 
 
 def _outcome(asked: Asked, level: Level, *details: str, broken: tuple[str, ...] = ()) -> GateOutcome:
-    clusters = asked.run.board.clusters
-    groups = None if clusters is None else len(set(clusters)) + max(clusters.count(None) - 1, 0)
-    status = level.status
-    if groups is not None and groups < FEWEST and not level.ends:
-        status, details = "inconclusive", (FEW.format(groups), *details)
+    few = "" if level.ends else few_clusters(asked)
+    status = "inconclusive" if few else level.status
     more = None
-    if status == "inconclusive" and not level.locked:
+    if status == "inconclusive" and not level.locked and not few:
         half = level.high - level.value if level.value < level.limit else level.value - level.low
         more = more_examples(level.n, (half, abs(level.value - level.limit)))
     interval = f"{level.shown(level.value)} [{level.shown(level.low)}, {level.shown(level.high)}]"
@@ -108,6 +103,7 @@ def _outcome(asked: Asked, level: Level, *details: str, broken: tuple[str, ...] 
     return asked.said(
         status,
         f"{level.name} of {asked.arm} is {interval}, n = {level.n}: {bound} {verdict}",
+        few,
         *details,
         LOCKED if level.locked else "",
         would_decide(more, "figure"),

@@ -207,7 +207,7 @@ def not_a_record(type: type[Any], error: msgspec.DecodeError, where: str) -> Dat
     """What is said of a line that cannot be read."""
     return DataError(
         Problem(
-            f"not a {type.__name__.lower().strip('_')} record: {error}",
+            f"no {type.__name__.lower().strip('_')} can be read from it: {error}",
             where=where,
             fix="it was changed by hand or by another version: move the run directory away and run again",
         )

@@ -63,7 +63,7 @@ def _problem(path: YamlPath, errors: Sequence[Json], source: Source, schema: Jso
         case "missing":
             return source.problem(path, f"`{name}` is missing", valid=describe(part, schema), fix=f"add `{name}:`")
         case "extra_forbidden":
-            keys = known_keys(at(schema, schema, path[:-1], source.data), schema, source.get(path[:-1]))
+            keys = known_keys(at(schema, schema, path[:-1], source.data), schema)
             return source.problem(
                 path, f"unknown key `{name}`", key=True, valid=", ".join(keys),
                 fix=near(name, keys) or f"remove `{name}`",
@@ -75,9 +75,11 @@ def _problem(path: YamlPath, errors: Sequence[Json], source: Source, schema: Jso
                 (*path, "technique"), f"unknown technique {got!r}", valid=", ".join(valid), fix=near(got, valid)
             )
         case "union_tag_not_found":
+            meant = next((k for k in value or () if near(k, ["technique"])), "") if isinstance(value, dict) else ""
             return source.problem(
-                path, "`technique` is missing", key=True, valid=", ".join(sorted(branches(schema))),
-                fix="add `technique:` to the arm",
+                (*path, meant) if meant else path, "`technique` is missing", key=True,
+                got=meant and f"the key `{meant}`", valid=", ".join(sorted(branches(schema))),
+                fix="write `technique:`" if meant else "add `technique:` to the arm",
             )  # fmt: skip
         case "literal_error" if "[key]" in error["loc"]:
             valid = re.findall(r"'([^']+)'", error["ctx"]["expected"])
@@ -97,12 +99,14 @@ def _problem(path: YamlPath, errors: Sequence[Json], source: Source, schema: Jso
             return source.problem(path, what, key=True)
         case _:
             valid = describe(part, schema)
-            return source.problem(path, _says(errors), got=quoted(value), valid=valid, fix=_next(value, part, schema))
+            fix = f"write a value, or remove `{name}`" if value is None else _next(value, part, schema)
+            return source.problem(path, _says(errors, value), got=quoted(value), valid=valid, fix=fix)
 
 
-def _says(errors: Sequence[Json]) -> str:
+def _says(errors: Sequence[Json], value: Any) -> str:
     kinds = {e["type"] for e in errors}
-    if kinds <= {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}:
+    bounds = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
+    if kinds <= bounds or (kinds & bounds and isinstance(value, int | float)):  # one of a union's branches fits
         return "out of range"
     if kinds & {"dict_type", "model_type", "model_attributes_type"}:
         return "must be a mapping"
@@ -117,6 +121,8 @@ def _says(errors: Sequence[Json]) -> str:
 
 def _next(value: Any, part: Json, schema: Json) -> str:
     words = [str(w) for w in _enums(part, schema)]
+    if isinstance(value, str) and value in words:  # the word for a number: `version: "1"`
+        return f"write {value} without quotes"
     if isinstance(value, str) and words and (hint := near(value, words)):
         return hint
     if isinstance(value, str) and _has(part, schema, ("integer", "number")):
@@ -127,7 +133,8 @@ def _next(value: Any, part: Json, schema: Json) -> str:
             return ""
     if isinstance(value, str) and value.lower() in ("yes", "on", "no", "off") and _has(part, schema, ("boolean",)):
         return f"write {'true' if value.lower() in ('yes', 'on') else 'false'}"
-    if isinstance(value, int | float) and _has(part, schema, ("string",)):
+    number = _has(part, schema, ("integer", "number"))
+    if isinstance(value, int | float) and not number and _has(part, schema, ("string",)):
         return f'write "{value}" in quotes'
     return ""
 
@@ -175,7 +182,7 @@ def _others(part: Json) -> Json | None:
     return next((v for v in values if isinstance(v, dict)), None)
 
 
-def known_keys(part: Json, schema: Json, data: Any = None) -> list[str]:
+def known_keys(part: Json, schema: Json) -> list[str]:
     """The keys of a mapping, in the schema's order."""
     for option in (part, *(resolve(o, schema) for o in part.get("anyOf", ()))):
         if "properties" in option:

@@ -7,15 +7,17 @@ Joined on example id. Against an arm the verdict's own interval and rules decide
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
 from harness import baselines, stats
+from harness.agreement import Corrected
+from harness.compare import Paired, paired
 from harness.errors import HarnessError
 from harness.finished import FinishedRun
 from harness.gating import (
-    FEW,
     LOCKED,
     SHOWN_IDS,
     Asked,
@@ -23,9 +25,9 @@ from harness.gating import (
     Status,
     Unanswerable,
     enough,
+    few_clusters,
     flips,
     more_examples,
-    values_of,
     would_decide,
 )  # fmt: skip
 from harness.references import MEASURED
@@ -47,24 +49,25 @@ def points(mean: float, low: float, high: float) -> str:
 
 def against_arm(asked: Asked) -> GateOutcome:
     """`beats` and `not_worse_than` another arm of the same run: the verdict's own interval and rules."""
-    gate, run, arm = asked.gate, asked.run, asked.arm
+    gate, run, arm, on = asked.gate, asked.run, asked.arm, asked.gate.on or ""
     rivals, name = rivals_of(asked, gate.beats or gate.not_worse_than or "")
     if rivals == [arm]:
         if gate.beats is not None:
             raise Unanswerable(f"{arm} is the baseline itself and cannot beat it", "next: name another arm")
         return asked.said("pass", f"{arm} is the baseline itself")
-    if gate.on in MEASURED and gate.on not in run.board.metrics:
+    if on in MEASURED and on not in run.board.metrics:
         from harness import ratios
 
         return ratios.against_arms(asked, rivals)
-    ours, alpha = values_of(asked, arm), run.benchmark.verdict.alpha
-    ds = [ours - values_of(asked, other) for other in rivals]
-    for other, d in zip(rivals, ds, strict=True):
-        enough(asked, np.isnan(d), f"pairs of {arm} and {other} on {gate.on}")
-    ends = [ends_of(ours, values_of(asked, other)) for other in rivals]
+    if on not in run.board.metrics:
+        raise Unanswerable(f"there is no metric {on} in the run", f"metrics: {', '.join(run.board.metrics)}")
+    pairs, alpha = [paired(run.board, on, arm, other) for other in rivals], run.benchmark.verdict.alpha
+    for other, pair in zip(rivals, pairs, strict=True):
+        enough(asked, np.isnan(pair.d), f"pairs of {arm} and {other} on {on}")
+    ds, ends = [_trusted(pair) for pair in pairs], [pair.ends for pair in pairs]
     limit = gate.by if gate.beats is not None else gate.margin
     if gate.beats is not None:
-        binary = run.board.binary[gate.on or ""]
+        binary = run.board.binary[on]
         answer, made = stats.beats_all(
             ds, run.board.clusters, binary=binary, min_effect=gate.by, alpha=alpha, ends=ends,
             max_missing=asked.most_missing,
@@ -81,9 +84,9 @@ def against_arm(asked: Asked) -> GateOutcome:
         bound = -gate.margin
     hardest = min(range(len(made)), key=lambda i: (made[i].low, rivals[i]))
     found, rival = made[hardest], rivals[hardest]
-    fixed, broken, line = flips(asked, ds[hardest])
+    fixed, broken, line = flips(asked, pairs[hardest].d)
     more = None
-    if answer == "inconclusive":
+    if answer == "inconclusive" and "few_clusters" not in found.flags:
         half = max(found.high - found.mean, found.mean - found.low)
         more = more_examples(found.n, (half, abs(found.mean - bound)))
     status: Status = {"yes": "pass", "no": "fail", "inconclusive": "inconclusive"}[answer]  # type: ignore[assignment]
@@ -94,14 +97,20 @@ def against_arm(asked: Asked) -> GateOutcome:
     held = f"by more than {100 * limit:g} points " if limit else ""
     return asked.said(
         status,
-        f"{arm} {verb} {name or rival} {held}on {gate.on}: {points(found.mean, found.low, found.high)}, n = {found.n}",
-        *flag_lines(found.flags, found.n_missing, found.n_clusters),
+        f"{arm} {verb} {name or rival} {held}on {on}: {points(found.mean, found.low, found.high)}, n = {found.n}",
+        *flag_lines(asked, found.flags, found.n_missing),
         _would_pass(gate, found.low) if status != "pass" else "",
         line,
         would_decide(more),
         unit="score", value=found.mean, low=found.low, high=found.high, limit=limit, n=found.n,
         margin_needed=None if gate.beats is not None else max(0.0, -found.low), more=more, fixed=fixed, broken=broken,
+        labelled=found.n_labelled or 0,
     )  # fmt: skip
+
+
+def _trusted(pair: Paired) -> NDArray[np.float64] | Corrected:
+    """The judge's differences corrected, where there are labels enough; else as the judge gave them, and so marked."""
+    return pair.d if isinstance(pair.asked, Corrected) and not pair.asked.enough else pair.asked
 
 
 def _would_pass(gate: GateSpec, low: float) -> str:
@@ -110,13 +119,13 @@ def _would_pass(gate: GateSpec, low: float) -> str:
     return f"it would pass with `by` below {100 * low:.1f} points" if low > 0 else "no lead at all is proven"
 
 
-def flag_lines(flags: Sequence[str], n_missing: int, n_clusters: int | None) -> list[str]:
+def flag_lines(asked: Asked, flags: Sequence[str], n_missing: int) -> list[str]:
     """What the statistics want said."""
     lines: list[str] = []
     if "missing" in flags:
         lines.append(f"{n_missing} pairs are missing, and what they could have been would turn the answer")
     if "few_clusters" in flags:
-        lines.append(FEW.format(n_clusters if n_clusters is not None else "few"))
+        lines.append(few_clusters(asked))
     if "locked" in flags:
         lines.append(LOCKED)
     return lines
@@ -188,18 +197,20 @@ def _saved_outcome(
     else:
         sentence = f"{arm} on {gate.on} against {of}: {shown}, n = {found.n}: neither a drop nor its absence is proven"
     more = None
-    if found.answer == "inconclusive":
+    if found.answer == "inconclusive" and not {"locked", "few_clusters"} & set(found.flags):
         to_pass, to_fail = (found.mean - found.low, found.mean + gate.margin), (found.high - found.mean, -found.mean)
         more = more_examples(found.n, to_pass, to_fail)
+    honest = f"the smallest honest margin with n = {found.n} is {100 * found.honest_margin:.1f} points"
+    if found.honest_margin >= 1:
+        honest = f"no margin is honest with n = {found.n}: too much of it stands in too few clusters"
     changed = then.recipe != (asked.run.fits[arm].digest if arm in asked.run.fits else "")
     return asked.said(
         found.answer,
         sentence,
-        *flag_lines(found.flags, found.n_missing, None),
+        *flag_lines(asked, found.flags, found.n_missing),
         ""
         if identical and found.answer == "pass"
-        else f"margin needed to pass: {max(0.0, -100 * found.low):.1f} points; the smallest honest margin with "
-        f"n = {found.n} is {100 * found.honest_margin:.1f} points",
+        else f"margin needed to pass: {max(0.0, -100 * found.low):.1f} points; {honest}",
         line,
         "its recipe or model is not the one that was blessed" if changed else "",
         would_decide(more),
@@ -220,12 +231,14 @@ def comparable(asked: Asked) -> tuple[Baseline, SavedArm]:
         raise Unanswerable("there is no saved baseline", 'next: harness bless FILE --reason "..."')
     if isinstance(saved, HarnessError):
         raise saved
+    if Path(saved.benchmark).name != Path(run.manifest.benchmark).name:
+        raise Unanswerable(f"the saved baseline is of another benchmark: {saved.benchmark}", BLESS)
     if arm not in run.board.arms:
         raise Unanswerable(f"{arm} stands in the saved baseline of {saved.blessed} and is no longer in the run", BLESS)
     if arm not in saved.arms:
         raise Unanswerable(f"{arm} is not in the saved baseline of {saved.blessed}: a new or renamed arm", BLESS)
-    if saved.digests.get("test examples") != run.test_digest:
-        before, now = set(saved.ids), set(run.board.ids)
+    before, now = set(saved.ids), set(run.board.ids)
+    if saved.digests.get("test examples") != run.test_digest or before != now:
         what = (
             f"{len(now - before)} new, {len(before - now)} gone"
             if now != before

@@ -20,7 +20,7 @@ def shown(path: Path) -> str:
     """A path as people see it: from the working directory where it lies under it, else whole."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
-    except (ValueError, OSError):
+    except (ValueError, OSError, RuntimeError):  # elsewhere, or links in a circle
         return str(path)
 
 

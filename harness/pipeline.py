@@ -7,44 +7,46 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import shlex
-import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from harness import forgetting, hygiene, learning, paths, receipt, records, scoring, seeding, splits, stats, taskset
+from harness import forgetting, hygiene, learning, paths, receipt, records, scoring, seeding, stats, taskset
 from harness.choice import frozen_choice, ordered, with_tuning
-from harness.documents import read as read_documents
-from harness.errors import DataError, Problem, capped, first_told
+from harness.errors import first_told
 from harness.estimate import RunEstimate, forecast
-from harness.hub import locate
 from harness.hygiene import Finding
 from harness.judging import fitting_labels, judges_of
 from harness.models import listing
 from harness.models.base import Completion
 from harness.models.endpoint import Endpoint
 from harness.models.retrying import Retries
+from harness.preflight import keep as keep_outlook
 from harness.prices import Price, token_price
+from harness.question import Question, directory_of, prepare, try_scripts
 from harness.reading import Result, board_of, decide, read, standing_of, test_looks, trials_of
 from harness.records import Fit, Frozen, Limits, Manifest, Trial
-from harness.references import document_files, documents_of
-from harness.runner import plan, run, stopped
+from harness.references import documents_of
+from harness.runner import Sound, plan, run, stopped
 from harness.scorers import embeds as scorer_embeds
 from harness.spec import Benchmark, Located
 from harness.store import Log, RunDirectory, flushing, write_whole
-from harness.taskset import SPLITS, SplitName, TaskSet
-from harness.techniques import Classifier, FewShot, FineTune, classifier
+from harness.taskset import SPLITS
+from harness.techniques import FewShot, FineTune
 from harness.techniques.base import Recipe, Solver
 from harness.trials import Trials
 from harness.tuners.base import Progress
-from harness.workbench import Workbench, answer_of
+from harness.workbench import Workbench
+from harness.worked import Worked
 from harness.workers import Workers
+
+if TYPE_CHECKING:
+    from harness.report.view import View
 
 Show = Callable[[Progress], None]
 Said = Callable[[RunEstimate], None]
@@ -54,81 +56,11 @@ def quiet(progress: Progress) -> None:
     """Shows nothing."""
 
 
-def directory_of(located: Located, tasks: TaskSet) -> RunDirectory:
-    """The run directory of a benchmark with its rows and documents: the same question finds the same one on any day."""
-    read = [_path(located, f) for f in document_files(located.benchmark)]
-    if located.benchmark.forgetting is not None:
-        read += [f.path for f in splits.files(_path(located, located.benchmark.forgetting.data))]
-    texts = [hashlib.sha256(file.read_bytes()).hexdigest() for file in read]
-    key = taskset.digest([located.digest, tasks.digest, texts, records.SCHEMA])[:8]
-    parent = located.project / "reports" / located.name
-    found = sorted(parent.glob(f"*-{key}"))
-    return RunDirectory(found[0] if found else parent / f"{datetime.now(UTC):%Y-%m-%d}-{key}")
-
-
-@dataclass(frozen=True)
-class Question:
-    """A benchmark with its data, looked at whole, before anything is spent."""
-
-    located: Located
-    tasks: TaskSet
-    findings: tuple[Finding, ...]
-    second: TaskSet | None = None
-
-
-def prepare(located: Located) -> Question:
-    """Read the task set and look for leaks and for what may not be uploaded.
-
-    Raises:
-        DataError: every row that cannot be used, every test row that stands in what arms may learn from.
-    """
-    benchmark = located.benchmark
-    need: list[SplitName] = ["test"]
-    if any(isinstance(t, Classifier | FewShot | FineTune) for t in benchmark.arms.values()):
-        need.append("train")
-    tasks = taskset.load(
-        benchmark.task, located.folder, located.project, allow_outside=located.allow_outside, need=need
-    )
-    if any(isinstance(t, Classifier) for t in benchmark.arms.values()):
-        classifier.check(tasks.train, answer_of(benchmark))
-    stored = directory_of(located, tasks).load("hygiene.json", tuple[Finding, ...])
-    findings = _findings(located, tasks) if stored is None else stored  # the same data: the same findings
-    errors = [f for f in findings if f.severity == "error"]
-    if errors and not benchmark.run.allow_near_duplicates:
-        fix = "remove the rows, or set run.allow_near_duplicates: true (the verdict is then also computed without them)"
-        raise DataError(capped([Problem(f.message, where=", ".join(f.where), fix=fix) for f in errors]))
-    uploads = any(isinstance(t, FineTune) and t.tuner in ("openai", "azure") for t in benchmark.arms.values())
-    if uploads and stored is None:
-        private = hygiene.scan_pii(hygiene.uploaded((*tasks.train, *tasks.dev)))
-        if private and not benchmark.run.allow_pii:
-            fix = "take it out of the rows, or set run.allow_pii: true when it may leave this machine"
-            raise DataError(capped([Problem(f.message, where=", ".join(f.where), fix=fix) for f in private]))
-        findings += private
-    second = None
-    if benchmark.forgetting is not None:
-        second = taskset.load(
-            benchmark.forgetting, located.folder, located.project, allow_outside=located.allow_outside
-        )
-    for name, technique in benchmark.arms.items():
-        if isinstance(technique, FineTune) and (curve := learning.curve_spec(technique)) is not None:
-            learning.sizes_of(curve, len(tasks.train[: technique.rows]), name)  # too few rows are said now
-    return Question(located, tasks, findings, second)
-
-
-def _findings(located: Located, tasks: TaskSet) -> tuple[Finding, ...]:
-    files = document_files(located.benchmark)
-    return hygiene.find_leaks(tasks, [d for path in files for d in read_documents(_path(located, path))])
-
-
 def embeds(benchmark: Benchmark) -> bool:
     """Whether an arm or a metric of the benchmark needs the embedder."""
     near = any(isinstance(t, FewShot) and set(t.select) & {"nearest", "diverse"} for t in benchmark.arms.values())
     shown = any(documents_of(t) for t in benchmark.arms.values())
     return near or shown or any(scorer_embeds(m, benchmark.metrics) for m in benchmark.metrics.values())
-
-
-def _path(located: Located, path: str) -> Path:
-    return locate(path, located.folder, located.project, allow_outside=located.allow_outside)
 
 
 async def run_benchmark(
@@ -139,33 +71,35 @@ async def run_benchmark(
     Raises:
         HarnessError: whatever stops the run, told to people; what is finished is stored.
     """
-    started = time.monotonic()
+    worked = Worked()
     question = prepare(located)
     directory = directory_of(located, question.tasks)
     bench = Workbench(located, show, workers)
     bench.notes += await bench.sweep()  # a deployment that a killed run left bills by the hour
-    if directory.manifest() is not None:
+    if directory.manifest() is not None and not directory.lacks(located.benchmark.arms):
         return read(directory)
+    try_scripts(located)
     directory.acquire()
     bench.ledger = directory.file("spent.txt")
     try:
-        await bench.start()
-        stages = Stages(question, directory, bench)
-        estimate = await stages.open()
-        if said is not None:
-            said(estimate)
-        fits = await stages.fit()
-        frozen = stages.freeze(fits)
-        await stages.test(fits)
-        await stages.score()
-        await stages.measure(fits)
-        stages.finish(frozen, estimate, time.monotonic() - started)
+        async with worked.beating(directory):
+            await bench.start()
+            stages = Stages(question, directory, bench)
+            estimate = await stages.open()
+            if said is not None:
+                said(estimate)
+            fits = await stages.fit()
+            frozen = stages.freeze(fits)
+            await stages.test(fits)
+            await stages.score()
+            await stages.measure(fits)
+            view = stages.finish(frozen, estimate, worked.starts)
     except BaseExceptionGroup as group:
         raise first_told(group) from group
     finally:
         await bench.close()
         directory.release()
-    return replace(read(directory), fresh=True)
+    return replace(read(directory), fresh=True, view=view)
 
 
 class Stages:
@@ -182,9 +116,11 @@ class Stages:
 
     async def open(self) -> RunEstimate:
         """Write down the question and the test examples, so that the directory can be read on its own; estimate."""
-        if not self.directory.examples():
+        if not self.directory.file("benchmark.json").exists():
             write_whole(self.directory.file("benchmark.json"), self.benchmark.model_dump_json(indent=1).encode())
+        if not self.directory.file("hygiene.json").exists():
             self.directory.save("hygiene.json", (*self.findings, *await self._same_meaning()))
+        if not self.directory.examples():
             self.directory.save_examples(self.tasks.test)
         await self.bench.settle_engine(self.tasks.dev or self.tasks.train)
         estimate = self.directory.load("estimate.json", RunEstimate)
@@ -194,6 +130,7 @@ class Stages:
         if not self.directory.file("limits.json").exists():
             longest = await self.bench.choose_max_tokens(self.tasks.train, self.tasks.dev)
             self.directory.save("limits.json", Limits(longest, Retries().attempts))
+        await keep_outlook(self.bench, self.directory)
         return estimate
 
     async def _same_meaning(self) -> list[Finding]:
@@ -290,7 +227,9 @@ class Stages:
             async with flushing(self.bench.cache, log):
                 for arm in open_arms:  # by arm: what prompts share is reused while fresh
                     work = plan(arm, await self._solver(arm, fits), self.tasks.test, repeats, stored.answered)
-                    await run(work, self.bench.answer, self.bench.concurrency, store)
+                    sound = Sound(store, answered=counts[arm] > 0)
+                    await run(work, self.bench.answer, self.bench.concurrency, sound)
+                    sound.end()
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
@@ -309,7 +248,8 @@ class Stages:
         trials = trials_of(self.directory, self.benchmark, self.ids)
         done = scoring.Scored(self.directory.scores, self.ids)
         answers = trials.total - trials.missing
-        names = [m for m in self.benchmark.metrics if done.count(m, trials.arms) < answers]
+        known = self._scorers() if self.directory.file("standing.json").exists() else {}
+        names = [m for m in self.benchmark.metrics if m not in known or done.count(m, trials.arms) < answers]
         if names:
             made = {metric: await self.bench.scorer(metric) for metric in names}
             self.directory.save("scorers.json", self._scorers() | {m: s.digest for m, s in made.items()})
@@ -343,7 +283,7 @@ class Stages:
 
         `second_pass.jsonl` beside the rows holds an id and the target's columns, labelled from the guide alone.
         """
-        second = _path(self.located, self.benchmark.task.data) / "second_pass.jsonl"
+        second = self.bench.locate(self.benchmark.task.data) / "second_pass.jsonl"
         if not second.is_file() or self.directory.file("agreement.json").exists():
             return
         again = taskset.targets(self.benchmark.task, second)
@@ -363,8 +303,11 @@ class Stages:
         """The token prices of every endpoint that answered, as they are today: a stored run keeps its prices."""
         return {m: token_price(self.bench.spec_of(m)) for m in sorted(asked) if self.bench.is_hosted(m)}
 
-    def finish(self, frozen: Frozen, estimate: RunEstimate, seconds: float) -> None:
-        """Decide, write what people and machines read, and the manifest last."""
+    def finish(self, frozen: Frozen, estimate: RunEstimate, starts: Sequence[float]) -> View:
+        """Decide, write what people and machines read, and the manifest last; returns what the page shows.
+
+        `starts`: the seconds of each start.
+        """
         from harness import report
 
         trials = trials_of(self.directory, self.benchmark, self.ids)
@@ -388,15 +331,16 @@ class Stages:
             seeds={"run": self.benchmark.run.seed},
             machine=receipt.machine(),
             estimate={"seconds": estimate.seconds, "usd": estimate.usd},
-            actual={"seconds": seconds},
+            actual={"seconds": sum(starts), "starts": len(starts)},
             test_looks=looks,
-            notes=(*self.bench.notes, *self.bench.workers.notes, *self.bench.cache.notes),
+            notes=(*self.tasks.notes, *self.bench.notes, *self.bench.workers.notes, *self.bench.cache.notes),
         )
         if missing > self.benchmark.verdict.max_missing * max(total, 1):
             first = next(t.missing for _, t in trials.walk() if t.missing is not None)
             raise stopped(first, f"{missing} of {total} test answers")
-        report.write(self.directory, self.benchmark, decided, manifest, board, trials)
+        view = report.write(self.directory, self.benchmark, decided, manifest, board, trials)
         self.directory.save("manifest.json", manifest)
+        return view
 
 
 def _recipe(fit: Fit) -> Recipe:

@@ -30,6 +30,7 @@ from harness.tuners.service import CLOSED, OTHERS
 
 if TYPE_CHECKING:
     from harness.spec import ModelSpec
+    from harness.store import RunDirectory
     from harness.workbench import Workbench
 
 Answer = Literal["yes", "no", "unknown"]
@@ -80,6 +81,16 @@ class Outlook(Struct, frozen=True):
         return [f"{look.model}: {f.message}" for look in self.models for f in look.findings if f.severity == "error"]
 
 
+async def keep(bench: Workbench, directory: RunDirectory) -> None:
+    """Store as `outlook.json` what is said of models that a run is yet to tune, for its report.
+
+    What stands in the way stops nothing here: the tuning tells it.
+    """
+    arms = [n for n, t in bench.benchmark.arms.items() if t.uses_model and asked(bench.benchmark, n).tuner in HOSTED]
+    if any(directory.fit(arm) is None for arm in arms):
+        directory.save("outlook.json", await look(bench))
+
+
 async def look(bench: Workbench) -> Outlook:
     """Look at every hosted model of a benchmark, all at once."""
     today = datetime.now(UTC).date()
@@ -125,7 +136,7 @@ async def _look(bench: Workbench, model: str, arms: tuple[str, ...], tuner: str,
             seen, refused = await _deployed(endpoint, spec.azure, seen, tuner)
             if refused and tuner:  # the run would say so too, before it uploads
                 findings.append(Finding("error", f"what is tuned could not be deployed: {refused}"))
-        findings += _said(seen, endpoint, tuner)
+        findings += _said(seen, endpoint)
         found = msgspec.structs.replace(_limited(found, seen.limits), listing=seen)
         if tuner:
             can, why = await _tunable(endpoint, model, seen, today)
@@ -201,7 +212,7 @@ async def _deployed(endpoint: Endpoint, place: control.Place, seen: Listing, tun
     return msgspec.structs.replace(seen, listed=True, limits=own, said=""), ""
 
 
-def _said(seen: Listing, endpoint: Endpoint, tuner: str) -> list[Finding]:
+def _said(seen: Listing, endpoint: Endpoint) -> list[Finding]:
     """What an endpoint's word means for a run."""
     if not seen.reached:
         return [Finding("error", f"{endpoint.url} does not answer: {seen.said}")]

@@ -122,6 +122,8 @@ def settle(outcome: GateOutcome, node: pytest.Item, strict: bool) -> None:
     said: dict[str, Any] = msgspec.to_builtins(outcome)
     node.stash.setdefault(OUTCOMES, []).append(said)
     for key, value in said.items():
+        if value is None or value in ("", [], ()):
+            continue
         shown = ("\n" if key == "details" else ", ").join(value) if isinstance(value, list | tuple) else value
         node.user_properties.append((f"gate.{key}", shown))
     if outcome.status in ("error", "incomplete") or (
@@ -219,7 +221,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         return
     reports: list[Any] = [r for found in terminalreporter.stats.values() for r in found]
     said: list[dict[str, Any]] = [o for r in reports for o in getattr(r, "harness_gates", [])]
-    open_ones = [o for o in said if o["status"] == "inconclusive" or (o["status"] == "fail" and o.get("severity"))]
+    open_ones = [
+        o for o in said if o["status"] == "inconclusive" or (o["status"] == "fail" and o["severity"] == "warn")
+    ]
     if open_ones:
         terminalreporter.section("gates that are not settled")
         for o in open_ones:
@@ -232,12 +236,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         import msgspec
 
         from harness import gates
+        from harness.errors import DataError
         from harness.gating import GateOutcome
 
         body = gates.markdown(msgspec.convert(said, list[GateOutcome]))
-        gates.step_summary(body)
-        if file:
-            gates.write_comment(file, body)
+        if unwritten := gates.step_summary(body):
+            terminalreporter.write_line(unwritten, yellow=True)
+        try:
+            if file:
+                gates.write_comment(file, body)
+        except DataError as error:
+            terminalreporter.write_line(f"--harness-summary: {error}", red=True)
 
 
 class Arm:

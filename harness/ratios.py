@@ -17,6 +17,7 @@ from harness.gating import (
     Status,
     Unanswerable,
     enough,
+    few_clusters,
     flips,
     more_examples,
     values_of,
@@ -38,9 +39,10 @@ def against_saved(asked: Asked, saved: Baseline, then: SavedArm) -> GateOutcome:
     if on == "seconds":
         if place_of(saved.machine) != place_of(run.manifest.machine):
             raise Unanswerable(
-                f"seconds of two machines are not compared: now {machine(run.manifest.machine)}, saved "
-                f"{machine(saved.machine)}",
+                f"not compared, another machine: the seconds of {asked.arm} are now of {machine(run.manifest.machine)}"
+                f", those of {saved.blessed} of {machine(saved.machine)}",
                 "next: bless a run of this machine, or gate what does not depend on it (usd, max_usd_per_1k)",
+                status="inconclusive" if asked.gate.severity == "warn" else "error",
             )
         details.append(f"both measured on {machine(run.manifest.machine)}; says nothing of another machine")
     elif saved.prices != run.prices:
@@ -71,25 +73,30 @@ def _answer(
     if float(np.nansum(then)) == 0:
         if float(np.nansum(now)) == 0:
             return asked.said("pass", f"neither {arm} nor {of} costs any {gate.on}")
-        raise Unanswerable(f"{of} costs no {gate.on}, so {arm} cannot be a multiple of it")
+        raise Unanswerable(
+            f"{of} costs no {gate.on}, so {arm} cannot be a multiple of it",
+            f"next: hold it to a number: {'max_usd_per_1k' if gate.on == 'usd' else 'max_seconds'}",
+        )
     better = gate.beats is not None
     bound = 1 - gate.by if better else 1 + gate.margin
     floor = bound if better or gate.not_worse_than != "saved" else 1.0
     if np.allclose(now[~gone], then[~gone], rtol=1e-3, atol=0):  # a saved figure is rounded
-        value, low, high, status = 1.0, 1.0, 1.0, ("fail" if better else "pass")
+        value, low, high, status, few = 1.0, 1.0, 1.0, ("fail" if better else "pass"), ""
     else:
         value, low, high = ratio(now, then, asked.run.board.clusters, levels)
-        status = "pass" if high < bound else "fail" if low > floor else "inconclusive"
+        few = few_clusters(asked)
+        status = "inconclusive" if few else "pass" if high < bound else "fail" if low > floor else "inconclusive"
     fixed, broken, line = flips(asked, now - then, higher_is_better=False)
     more = None
     n = int((~gone).sum())
-    if status == "inconclusive":
+    if status == "inconclusive" and not few:
         more = more_examples(n, (high - value, bound - value), (value - low, value - floor))
     times = f"{value:.2f} times [{low:.2f}, {high if high < MOST else float('inf'):.2f}]"
     held = f"{'under' if better else 'at most'} {bound:.2f} times was asked"
     return asked.said(
         status,  # type: ignore[arg-type]
         f"{arm} takes {times} the {gate.on} of {of}, n = {n}; {held}",
+        few,
         *details,
         line,
         would_decide(more, "ratio"),

@@ -6,17 +6,18 @@ Running and the report, gates and comparisons all read through here, so that one
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from pydantic import ValidationError
 
-from harness import compare, verdict
+from harness import verdict
+from harness.board import Board, CostOf, join
 from harness.errors import DataError, Problem
 from harness.hygiene import Finding, flagged_test_ids
-from harness.judging import judgings
+from harness.judging import deciding, judgings
 from harness.models.base import Usage
 from harness.paths import project_of
 from harness.prices import Price, cost
@@ -48,7 +49,7 @@ def trials_of(directory: RunDirectory, benchmark: Benchmark, ids: Sequence[str])
 
 
 def decide(
-    directory: RunDirectory, board: compare.Board, benchmark: Benchmark, frozen: Frozen, test_looks: int = 1
+    directory: RunDirectory, board: Board, benchmark: Benchmark, frozen: Frozen, test_looks: int = 1
 ) -> verdict.Verdict:
     """The verdict on a stored run's scores, by the rules of its benchmark."""
     primary = benchmark.primary
@@ -66,12 +67,11 @@ def decide(
     flagged = flagged_test_ids(findings)
     made = verdict.decide(board, frozen, rules, flagged=flagged, seeds=seeds, test_looks=test_looks)
     pairs = [(c.candidate, c.baseline) for c in (made.comparison, *made.others) if c is not None]
-    labels = directory.load("labels.json", dict[str, Labels]) or {}
     scores, price = directory.read_scores(), price_of(directory, benchmark)
-    return msgspec.structs.replace(made, judged=judgings(board, benchmark, pairs, labels, scores, price))
+    return msgspec.structs.replace(made, judged=judgings(board, benchmark, pairs, scores, price))
 
 
-def price_of(directory: RunDirectory, benchmark: Benchmark) -> compare.Price:
+def price_of(directory: RunDirectory, benchmark: Benchmark) -> CostOf:
     """Dollars of some calls of a model, at the prices of the run; None where one is not known."""
     book = directory.load("prices.json", dict[str, Price]) or {}
     rate = benchmark.economics.local_usd_per_hour
@@ -84,20 +84,23 @@ def price_of(directory: RunDirectory, benchmark: Benchmark) -> compare.Price:
     return price
 
 
-def board_of(directory: RunDirectory, benchmark: Benchmark, trials: Trials | None = None) -> compare.Board:
+def board_of(directory: RunDirectory, benchmark: Benchmark, trials: Trials | None = None) -> Board:
     """The scores of a stored run as arrays. `trials`: its trials, where they were looked through already."""
     examples = [(e.id, e.cluster) for e in directory.examples()]
     ids = tuple(id for id, _ in examples)
-    return compare.board(
+    trials = trials_of(directory, benchmark, ids) if trials is None else trials
+    made = join(
         ids,
         [cluster for _, cluster in examples],
         list(benchmark.arms),
         {n: higher_is_better(m) for n, m in benchmark.metrics.items()},
-        (trial for _, trial in (trials or trials_of(directory, benchmark, ids)).walk()),
-        directory.read_scores(),
+        (trial for _, trial in trials.walk()),
+        directory.read_marks(),
         price_of(directory, benchmark),
         directory.load("limits.json", Limits),
     )
+    labels = directory.load("labels.json", dict[str, Labels]) or {}
+    return replace(made, labels={n: Labels({}) for n in deciding(benchmark)} | labels)
 
 
 def standing_of(directory: RunDirectory) -> dict[str, Standing]:

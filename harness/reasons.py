@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness import stats
+from harness.agreement import FEWEST_LABELS
 
 if TYPE_CHECKING:
     from harness.compare import Comparison
@@ -29,13 +30,13 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-def sentence(answer: stats.Answer, reason: Reason, made: Comparison, rules: Rules, guards: Sequence[Guardrail]) -> str:
+def sentence(answer: stats.Answer, reason: Reason, made: Comparison, guards: Sequence[Guardrail]) -> str:
     """The answer in one sentence, with its number and interval in points."""
     number = f"{points(abs(made.delta))} points {_between(made)}"
+    few = _by(made) + (" (indicative: under 50 examples)" if "indicative" in made.flags else "")
     against = f"the baseline ({made.baseline})"
     side = "ahead of" if made.delta > 0 else "behind"
     lead = f"{made.candidate} is {number} of {made.metric} {side} {against}"
-    few = " (indicative: under 50 examples)" if "indicative" in made.flags else ""
     if reason == "guardrail":
         names = ", ".join(g.metric for g in guards if g.answer != "yes")
         return f"{'No' if answer == 'no' else 'Inconclusive'}: {lead}, but {names} may be worse{few}."
@@ -50,8 +51,19 @@ def sentence(answer: stats.Answer, reason: Reason, made: Comparison, rules: Rule
             if points(abs(made.delta)) == points(0):
                 lead = f"{made.candidate} is level with {against}, {number} of {made.metric}"
             named = {"missing": "answers are missing", "few_clusters": "too few clusters", "leakage": "leakage"}
+            named["labels"] = "too few labels"
             why = f" ({named[reason]})" if reason in named else ""
             return f"Inconclusive{why}: {lead}: not settled{few}."
+
+
+def _by(made: Comparison) -> str:
+    """By whom, where a judge scored."""
+    if made.n_labelled is None:
+        return ""
+    if not made.n_labelled:
+        return ", by judge only"
+    labels = "labels marked synthetic" if made.synthetic else "human labels"
+    return f", by a judge that {labels} of {count(made.n_labelled, 'example')} correct"
 
 
 def _between(made: Comparison) -> str:
@@ -64,6 +76,7 @@ def _between(made: Comparison) -> str:
 def because(answer: stats.Answer, reason: Reason, made: Comparison, guards: Sequence[Guardrail], rules: Rules) -> str:
     """Why this is the answer."""
     interval = f"the {100 * (1 - made.alpha):.3g} % interval [{signed(made.low)}, {signed(made.high)}] points"
+    test = "exact test" if made.n_labelled is None else "sign-flip test of the corrected differences"
     bar = f"the smallest effect worth having ({signed(rules.min_effect)})" if rules.min_effect else "zero"
     match reason:
         case "missing":
@@ -71,15 +84,22 @@ def because(answer: stats.Answer, reason: Reason, made: Comparison, guards: Sequ
             return f"{made.n_missing} of {pairs} pairs are missing: too many, or enough to turn the answer."
         case "few_clusters":
             return f"only {count(made.n_clusters or 0, 'cluster')}: fewer than 6 cannot carry an interval."
+        case "labels":
+            return (
+                f"{count(made.n_labelled or 0, 'example')} with both answers labelled, and at least "
+                f"{FEWEST_LABELS} labels of each arm's answers are needed: a judge decides nothing by itself."
+            )
         case "guardrail":
             return f"{interval} lies above {bar}, but a guardrail does not hold: {_guards(guards)}."
+        case "locked" if made.p > made.alpha:
+            return f"{interval} would settle it, but the {test} does not agree (p = {made.p:.2g})."
         case "locked":
-            return f"{interval} would settle it, but the exact test does not agree (p = {made.p:.2g})."
+            return f"{interval} would settle it, but large differences too rare to be seen could undo it."
         case _:
             pass
     match answer:
         case "yes":
-            return f"{interval} lies above {bar} and the exact test agrees (p = {made.p:.2g}, n = {made.n_pairs})."
+            return f"{interval} lies above {bar} and the {test} agrees (p = {made.p:.2g}, n = {made.n_pairs})."
         case "no":
             return f"{interval} lies below {bar} (n = {made.n_pairs})."
         case "inconclusive":
@@ -97,7 +117,9 @@ def _guards(guards: Sequence[Guardrail]) -> str:
             continue
         c = g.comparison
         word = "worse" if g.answer == "no" else "not shown to be as good"
-        said.append(f"{g.metric} {word} ([{signed(c.low)}, {signed(c.high)}] points, margin {points(g.margin)})")
+        said.append(
+            f"{g.metric} {word} ([{signed(c.low)}, {signed(c.high)}] points, margin {points(g.margin)}{_by(c)})"
+        )
     return ", ".join(said)
 
 
@@ -123,6 +145,8 @@ def would_change(
         )
     if reason == "few_clusters":
         lines.append(f"At least 6 clusters would carry an interval, and 20 a firm one; there are {made.n_clusters}.")
+    if reason == "labels":
+        lines.append(f"Labels of this run's own answers, {FEWEST_LABELS} of each arm, would let it answer.")
     if settle is not None:
         lines += _settling(made, settle)
     if answer == "yes":
@@ -151,8 +175,10 @@ def _settling(made: Comparison, settle: Settle) -> list[str]:
     else:
         lines.append("This test is too small to find any effect 4 times in 5.")
     if settle.more:
+        share = f", the same {made.n_labelled / made.n_pairs:.0%} of them labelled" if made.n_labelled else ""
         lines.append(
-            f"To find {points(settle.expect)} points that often it needs {settle.needed:,} examples: {_more(settle)}."
+            f"To find {points(settle.expect)} points that often it needs {settle.needed:,} examples{share}: "
+            f"{_more(settle)}."
         )
     elif settle.more == 0:
         lines.append(f"It has examples enough to find {points(settle.expect)} points: a true effect is likely smaller.")

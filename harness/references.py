@@ -16,6 +16,7 @@ from harness.techniques.base import Sweep, Technique
 from harness.yamlfile import Source, YamlPath, quoted
 
 BASELINES = ("auto", "best_of_all")
+TAKEN = (*BASELINES, "baseline", "saved")  # what `baseline:` and gates mean by these words is no arm
 MEASURED = ("seconds", "usd")
 KEYS = ("extends", "model", "first", "then")  # where an arm names another
 
@@ -106,6 +107,9 @@ class _Check:
         for name, arm in self._benchmark.arms.items():
             here: YamlPath = ("arms", name)
             others = [a for a in self._arms if a != name]
+            if name in TAKEN:
+                what = f"`{name}` has a meaning of its own in `baseline:` and in gates"
+                self.problems.append(self._source.problem(here, what, key=True, fix=f"call the arm `{name}_arm`"))
             if arm.extends == name:
                 self._say((*here, "extends"), "an arm cannot extend itself", ", ".join(others))
             elif arm.extends is not None:
@@ -140,7 +144,10 @@ class _Check:
 
     def _cascade(self, here: YamlPath, arm: Cascade, others: list[str]) -> None:
         for key, name in (("first", arm.first), ("then", arm.then)):
-            self._known((*here, key), name, others, "arm")
+            if name == next(reversed(here)):
+                self._say((*here, key), "a cascade cannot stand on itself", ", ".join(others))
+            else:
+                self._known((*here, key), name, others, "arm")
         first = self._benchmark.arms.get(arm.first)
         if arm.first == arm.then:
             self._say((*here, "then"), "the two arms of a cascade are the same", fix="name the dearer one")

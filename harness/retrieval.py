@@ -5,7 +5,10 @@ sentence-transformers makes the vectors, chromadb finds the nearest documents. B
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Sequence
@@ -16,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.models.base import Struct
+from harness.models.weights import locked
+from harness.store import unwritable, write_whole
 from harness.taskset import Document, digest
 
 if TYPE_CHECKING:
@@ -87,8 +92,10 @@ class Embedder:
 
 def _sentence_transformer(path: Path) -> Any:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    import transformers
     from sentence_transformers import SentenceTransformer
 
+    transformers.logging.disable_progress_bar()  # a run draws its own
     return SentenceTransformer(str(path), device=None, local_files_only=True)
 
 
@@ -131,7 +138,7 @@ class Index:
         with self._lock:
             if self._collection is None:
                 self._collection = self._open()
-            found = self._collection.query(query_embeddings=vectors, n_results=min(top_k, len(self._passages)))
+            found = self._nearest(vectors, top_k)
         return [
             [
                 Passage(p.id, p.title, p.text, similarity=1.0 - float(distance))
@@ -141,7 +148,45 @@ class Index:
             for distances, ids in zip(found["distances"], found["ids"], strict=True)
         ]
 
+    def _nearest(self, vectors: NDArray[np.float32], top_k: int) -> Any:
+        """chromadb's own answer; an index that is damaged is made again, once."""
+        import chromadb.errors
+
+        few = min(top_k, len(self._passages))
+        try:
+            return self._collection.query(query_embeddings=vectors, n_results=few)
+        except chromadb.errors.ChromaError:
+            self._collection = self._anew()
+            return self._collection.query(query_embeddings=vectors, n_results=few)
+
     def _open(self) -> Any:
+        """The collection, made where it is not there yet or damaged.
+
+        chromadb reads its vector files as they are, and a damaged one ends the process: they are compared before.
+        """
+        import chromadb.errors
+
+        mark = self._folder / "whole.json"
+        with locked(self._folder.with_name(f"{self.digest}.lock")):  # another run may be making it
+            if mark.exists() and mark.read_bytes() != self._sums():
+                return self._anew()
+            try:
+                return self._filled()
+            except chromadb.errors.ChromaError:
+                return self._anew()
+
+    def _anew(self) -> Any:
+        import chromadb.errors
+        from chromadb.api.shared_system_client import SharedSystemClient
+
+        SharedSystemClient.clear_system_cache()  # else it goes on with the files that were there
+        shutil.rmtree(self._folder, ignore_errors=True)
+        try:
+            return self._filled()
+        except chromadb.errors.ChromaError as error:  # it is not the index, but the disk
+            raise unwritable(self._folder, OSError(str(error))) from error
+
+    def _filled(self) -> Any:
         import chromadb
         from chromadb.config import Settings
 
@@ -158,7 +203,14 @@ class Index:
             vectors = self._embedder.embed([f"{p.title}: {p.text}" for p in self._passages.values()])
             for start in range(0, len(ids), 1000):
                 collection.upsert(ids=ids[start : start + 1000], embeddings=vectors[start : start + 1000])
+            write_whole(self._folder / "whole.json", self._sums())
         return collection
+
+    def _sums(self) -> bytes:
+        """SHA-256 of each file of vectors, by its name."""
+        files = sorted(self._folder.glob("*/*"))
+        sums = {f"{f.relative_to(self._folder)}": hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+        return json.dumps(sums, indent=1).encode()
 
 
 class Retrieve:

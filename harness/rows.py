@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -64,6 +65,11 @@ def read(file: Path) -> Iterator[Row | Problem]:
                 yield from _jsonl(stream, shown(file))
 
 
+def wide(start: bytes) -> bool:
+    """Whether bytes begin like UTF-16: with its mark, or with a sign of ASCII in two bytes."""
+    return start.startswith((b"\xff\xfe", b"\xfe\xff")) or start[:2].count(0) == 1
+
+
 def text(value: Any) -> str:
     """A cell as text: a list is one item a line, null is nothing, other structures are JSON."""
     match value:
@@ -93,7 +99,7 @@ def _jsonl(stream: BinaryIO, name: str) -> Iterator[Row | Problem]:
             yield Problem(f"a line of more than {MAX_LINE // 2**20} MB", f"{name}:{number}", valid="one row a line",
                           fix="end each row with a newline")  # fmt: skip
             continue
-        if number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff")):
+        if number == 1 and wide(line):
             yield Problem("UTF-16, not UTF-8", f"{name}:1:1", fix="save the file as UTF-8")
             return
         if number == 1:
@@ -116,15 +122,14 @@ def _object(line: bytes, number: int, offset: int, name: str) -> Row | Problem:
         )  # fmt: skip
     twice: list[str] = []
     try:
-        data = json.loads(text, object_pairs_hook=_pairs(twice), parse_constant=_constant)
+        data = json.loads(text, object_pairs_hook=_pairs(twice), parse_constant=_constant, parse_float=_finite)
     except json.JSONDecodeError as error:
         got = text[max(error.pos - 20, 0) : error.pos + 20]
         hint = "one object a line" if error.msg.startswith("Extra data") else "a JSON object"
         return Problem(f"not valid JSON: {error.msg.lower()}", f"{where}:{error.pos + 1}", got=repr(got), valid=hint,
                        fix=_json_advice(text, error))  # fmt: skip
     except (ValueError, RecursionError) as error:
-        said = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        return Problem(f"not valid JSON: {said}", f"{where}:1")
+        return _refused(error, f"{where}:1")
     return _checked(data, number, twice, text, where)
 
 
@@ -163,7 +168,7 @@ def _array(file: Path) -> Iterator[Row | Problem]:
         )
         return
     raw = file.read_bytes()
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if wide(raw):
         yield Problem("UTF-16, not UTF-8", f"{name}:1:1", fix="save the file as UTF-8")
         return
     try:
@@ -173,7 +178,7 @@ def _array(file: Path) -> Iterator[Row | Problem]:
         yield Problem(f"not UTF-8 at byte {error.start} of the file", f"{name}:{line}", fix="save the file as UTF-8")
         return
     twice: list[str] = []
-    decoder = json.JSONDecoder(object_pairs_hook=_pairs(twice), parse_constant=_constant)
+    decoder = json.JSONDecoder(object_pairs_hook=_pairs(twice), parse_constant=_constant, parse_float=_finite)
     at = _after(text, 0)
     if text[at : at + 1] != "[":
         fix = "write [{...}, {...}], or one object a line in a .jsonl file"
@@ -193,8 +198,7 @@ def _array(file: Path) -> Iterator[Row | Problem]:
                           fix="check the quotes and commas there")  # fmt: skip
             return
         except (ValueError, RecursionError) as error:
-            said = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-            yield Problem(f"not valid JSON: {said}", f"{name}:{line}")
+            yield _refused(error, f"{name}:{line}")
             return
         yield _checked(data, line, twice, text[start:at], f"{name}:{line}")
         twice.clear()
@@ -218,6 +222,18 @@ def _after(text: str, at: int) -> int:
 
 def _constant(word: str) -> float:
     raise ValueError(f"{word} is no JSON number")
+
+
+def _finite(word: str) -> float:
+    return number if math.isfinite(number := float(word)) else _constant(word)
+
+
+def _refused(error: Exception, where: str) -> Problem:
+    """What is said of JSON that Python's reader takes apart and then cannot hold."""
+    if isinstance(error, RecursionError):
+        return Problem("not valid JSON: nested too deeply", where, fix="write the cell as a text")
+    said = "a number of more than 4,300 digits" if "int_max_str_digits" in str(error) else str(error)
+    return Problem(f"not valid JSON: {said}", where, fix="write null, a number, or a text in quotes")
 
 
 def _json_advice(text: str, error: json.JSONDecodeError) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.answer import Answer, Unreadable
-from harness.errors import Failed, Incomplete, Outage, Problem
+from harness.errors import Failed, Incomplete, ModelError, Outage, Problem
 from harness.models.base import Completion, Failure, FailureType, Missing
 from harness.records import Outcome, Trial
 from harness.taskset import Example
@@ -53,6 +53,51 @@ async def run(work: Iterable[Work], answer: Answer, concurrency: int, store: Cal
     async with asyncio.TaskGroup() as group:
         for _ in range(concurrency):
             group.create_task(worker())
+
+
+class Sound:
+    """Stores trials, and holds back those that an endpoint refused as they were sent until it answers one.
+
+    Refusals alone are a mistake of the question and no answers of an arm: they are not stored, so that the run goes on
+    from there once the mistake is mended.
+
+    Args:
+        store: takes each trial.
+        answered: whether something was answered before.
+    """
+
+    MOST = 10
+
+    def __init__(self, store: Callable[[Trial], None], *, answered: bool) -> None:
+        self._store = store
+        self._answered = answered
+        self._held: list[Trial] = []
+
+    def __call__(self, trial: Trial) -> None:
+        """Store a trial now or later. Raises `ModelError` where the endpoint has only ever refused."""
+        if trial.failure is not None and trial.failure.type == "invalid" and not self._answered:
+            self._held.append(trial)
+            if len(self._held) >= self.MOST:
+                self.end()
+            return
+        if trial.missing is None and not self._answered:
+            self._answered = True
+            for held in self._held:
+                self._store(held)
+            self._held.clear()
+        self._store(trial)
+
+    def end(self) -> None:
+        """No more trials come. Raises `ModelError` where all that came were refused."""
+        first = self._held[0].failure if self._held else None
+        if first is not None:
+            raise refuses(first)
+
+
+def refuses(first: Failure) -> ModelError:
+    """The error of an endpoint that has refused every request so far."""
+    what = f"the endpoint refuses every request: {first.message}"
+    return ModelError(Problem(what, path="model", got=first.model, fix="mend what it names, such as extra_body"))
 
 
 async def attempt(solver: Solver, example: Example, repeat: int, answer: Answer) -> Outcome:

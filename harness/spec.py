@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.techniques import TechniqueSpec
+from harness.techniques.base import Seed
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 PriceName = Literal[
@@ -110,6 +111,9 @@ class AnswerSpec(Spec):
     def _labels_belong_to_label(self) -> AnswerSpec:
         if self.format == "label" and not self.labels:
             raise ValueError("format: label needs `labels`, the list of valid answers")
+        folded = [label.strip().casefold() for label in self.labels]
+        if twice := sorted({label for label in folded if folded.count(label) > 1}):
+            raise ValueError(f"`labels` are told apart without case: {twice[0]!r} stands twice")
         if self.format != "label" and self.labels:
             raise ValueError(f"`labels` belongs to format: label, not to format: {self.format}")
         return self
@@ -265,9 +269,12 @@ class RunSpec(Spec):
     )
     temperature: float = Field(default=0.0, ge=0, le=2, description="Sampling temperature of every arm.")
     max_tokens: int | None = Field(
-        default=None, ge=1, description="The longest answer in tokens; default: from the targets of train and dev."
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="The longest answer in tokens; default: from the targets of train and dev.",
     )
-    seed: int = Field(default=20, description="Seed of everything that is random.")
+    seed: Seed = Field(default=20, description="Seed of everything that is random.")
     dev_trials: int = Field(default=6, ge=1, le=200, description="How many configurations every arm may try on dev.")
     allow_near_duplicates: bool = Field(
         default=False, description="Run although test rows have near-duplicates elsewhere."

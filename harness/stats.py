@@ -1,8 +1,8 @@
 """What the numbers allow to be said: intervals, exact tests, and the three answers made of both.
 
-Pure functions of arrays; no harness type, no file, no clock; where chance is needed the seed is passed in. Differences
-are candidate minus baseline, one an example, in [-1, 1]. Results do not depend on the order of rows or the names of
-clusters. Wrong input raises `ValueError`. `benchmarks/calibration` measures how often each rule errs.
+Pure functions of arrays; no harness type, no file, no clock; the seed is passed in. Differences are candidate minus
+baseline, one an example, in [-1, 1]. Neither the order of rows nor the names of clusters matter. Wrong input raises
+`ValueError`. `benchmarks/calibration` measures how often each rule errs.
 
 Sources: Holm 1979; Berger 1982 (intersection-union); Miller 2024 (arXiv 2411.00640) and Bowyer 2025 (2503.01747) on
 statistics for model evaluations; those of the intervals and exact tests stand in their files.
@@ -12,27 +12,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness.exact import mcnemar_mid_p, sign_flip
-from harness.intervals import Clusters, Floats, Interval, Units, bar, bounds_of, middle_of, name_of, units_of, values_of
+from harness.agreement import Corrected
+from harness.evidence import BARRING as BARRING
+from harness.evidence import NOISE, Answer, Ends, Evidence, Flag, Pairs, flags_of, pairs_of
+from harness.exact import sign_flip
+from harness.intervals import Clusters, Interval, bar, name_of, units_of
 from harness.intervals import may_be_best as may_be_best
 from harness.intervals import plus_two as plus_two
 from harness.intervals import wilson as wilson
-from harness.special import bdtr, stdtr, stdtrit
+from harness.special import bdtr
 
-Answer = Literal["yes", "no", "inconclusive"]
 Label = Literal["better", "worse", "equivalent", "unclear"]
 GateAnswer = Literal["pass", "fail", "inconclusive"]
-Flag = Literal["missing", "few_clusters", "some_clusters", "indicative", "locked"]
-Ends = tuple[ArrayLike, ArrayLike]
-
-FEW_CLUSTERS, SOME_CLUSTERS, INDICATIVE = 6, 20, 50
-NOISE = 1e-9  # differences of floats that should be equal: no win, no loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +36,10 @@ class Difference:
     """A paired comparison and its answer to "is the difference above min_effect?".
 
     `low` and `high` hold at `alpha` (a Holm level when several candidates were tested); `p` is the exact test at 0.
-    `flags` name what a reader must know: `missing` and `few_clusters` force inconclusive; `locked` means that the
-    interval alone would have answered and the exact test did not agree. `lost_half` is the share of examples that lost
-    half a point or more.
+    `flags` name what a reader must know: `missing`, `few_clusters` and `labels` (too few of them to correct a judge by)
+    force inconclusive; `locked` means that the interval alone would have answered and the exact test did not agree.
+    `lost_half`: the share that lost half a point. `n_labelled`: where a judge's differences were corrected, by so many
+    labelled examples; what was won, lost and tied is then by the judge alone. `skew`: of the units, over their root.
     """
 
     n: int
@@ -64,14 +61,15 @@ class Difference:
     lost: int
     tied: int
     lost_half: float
+    n_labelled: int | None = None
+    skew: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """A gate's answer. `low` is a one-sided 95 % bound, `high` a one-sided 97.5 % bound.
+    """A gate's answer. `low` is a one-sided 95 % bound, `high` a one-sided 97.5 % bound; `Units.honest_margin`.
 
-    `proven_drop`: a drop is certain, though it may be smaller than the margin. `honest_margin` is the smallest margin
-    that an unchanged system would pass 95 times in 100 with this n. `incomplete`: too many pairs are missing.
+    `proven_drop`: a drop is certain, though maybe smaller than the margin. `incomplete`: too many pairs are missing.
     """
 
     n: int
@@ -87,109 +85,20 @@ class GateResult:
     flags: tuple[Flag, ...]
 
 
-@dataclass(frozen=True)
-class _Evidence:
-    """Everything about a difference that does not depend on alpha. The exact test is run when first asked for."""
-
-    units: Units
-    middle: float
-    se: float
-    df: float
-    binary: bool
-    seed: int
-
-    @cached_property
-    def p(self) -> float:
-        sums = self.units.sums
-        if self.binary:
-            return mcnemar_mid_p(int((sums > 0).sum()), int((sums < 0).sum()))
-        return sign_flip(sums, seed=self.seed)
-
-    @property
-    def method(self) -> str:
-        return f"{name_of(self.units)} + {'McNemar mid-p' if self.binary else 'sign-flip'}"
-
-    def bounds(self, alpha: float) -> tuple[float, float]:
-        return bounds_of(self.middle, self.se, self.df, alpha, (-1.0, 1.0))
-
-    def answer(self, delta: float, alpha: float, locked: bool = True) -> Answer:
-        """The rule of `decide_difference`; without `locked` the interval answers alone."""
-        low, high = self.bounds(alpha)
-        if low > delta and (not locked or self.p <= alpha):
-            return "yes"
-        if high < delta and (not locked or delta != 0 or self.p <= alpha):
-            return "no"
-        return "inconclusive"
-
-    def smallest_alpha(self, delta: float) -> float:
-        """The level at which this evidence would just be answered: what Holm sorts by."""
-        t = (self.middle - delta) / self.se
-        p = 2 * float(stdtr(self.df, -abs(t)))
-        return max(p, self.p) if t > 0 or delta == 0 else p
-
-
-def _evidence(d: Floats, clusters: Clusters | None, binary: bool, seed: int) -> _Evidence:
-    units = units_of(d, clusters)
-    if binary and not units.clustered and not np.isin(d, (-1.0, 0.0, 1.0)).all():
-        raise ValueError("binary differences must be -1, 0 or 1: the scores are 0/1 and one repeat is compared")
-    return _Evidence(units, *middle_of(units, 1.0, 0.0), binary and not units.clustered, seed)
-
-
-@dataclass(frozen=True, slots=True)
-class _Pairs:
-    """A difference with its missing pairs, and the same filled at the two ends of the range."""
-
-    d: Floats
-    seen: _Evidence
-    filled: tuple[_Evidence, ...]
-    n_missing: int
-    too_many: bool
-
-
-def _pairs(
-    d: ArrayLike, clusters: Clusters | None, binary: bool, ends: Ends | None, max_missing: float, seed: int
-) -> _Pairs:
-    values = values_of(d, -1, 1, "differences")
-    if clusters is not None and len(clusters) != len(values):
-        raise ValueError(f"{len(clusters)} cluster names for {len(values)} values")
-    gone = np.isnan(values)
-    count = int(gone.sum())
-    kept = values[~gone]
-    names = None if clusters is None else [c for c, missing in zip(clusters, gone, strict=True) if not missing]
-    seen = _evidence(kept, names, binary, seed)
-    filled: list[_Evidence] = []
-    if count:
-        for end in ends or (np.full(len(values), -1.0), np.full(len(values), 1.0)):
-            fill = values_of(end, -1, 1, "ends")
-            if fill.shape != values.shape or np.isnan(fill[gone]).any():
-                raise ValueError("ends must give a number for every missing pair")
-            filled.append(_evidence(np.where(gone, fill, values), clusters, binary, seed))
-    return _Pairs(kept, seen, tuple(filled), count, count > max_missing * len(values))
-
-
-def _flags(pairs: _Pairs) -> list[Flag]:
-    units = pairs.seen.units
-    flags: list[Flag] = []
-    if units.clustered and len(units.sums) < SOME_CLUSTERS:
-        flags.append("few_clusters" if len(units.sums) < FEW_CLUSTERS else "some_clusters")
-    if units.n < INDICATIVE:
-        flags.append("indicative")
-    return flags
-
-
-def _decide(pairs: _Pairs, delta: float, alpha: float, epsilon: float | None, locked: bool = True) -> Difference:
-    seen, flags = pairs.seen, _flags(pairs)
+def _decide(pairs: Pairs, delta: float, alpha: float, epsilon: float | None, locked: bool = True) -> Difference:
+    seen, flags = pairs.seen, flags_of(pairs)
     low, high = seen.bounds(alpha)
     answer = seen.answer(delta, alpha, locked)
     if locked and answer != seen.answer(delta, alpha, locked=False):
         flags.append("locked")
     if pairs.too_many or any(e.answer(delta, alpha, locked) != answer for e in pairs.filled):
         flags.append("missing")
-    if "missing" in flags or "few_clusters" in flags:
+    barred = bool(BARRING & set(flags))
+    if barred:
         answer = "inconclusive"
     near = epsilon if epsilon is not None else (abs(delta) or 0.02)
     label: Label = "unclear"
-    if "missing" not in flags and "few_clusters" not in flags:
+    if not barred:
         if low > 0 and seen.p <= alpha:
             label = "better"
         elif high < 0 and seen.p <= alpha:
@@ -197,6 +106,8 @@ def _decide(pairs: _Pairs, delta: float, alpha: float, epsilon: float | None, lo
         elif -near < low and high < near:
             label = "equivalent"
     d, units = pairs.d, seen.units
+    labelled = None if pairs.by is None else int(pairs.by.labelled.sum())
+    corrected = f", corrected by {labelled:,} labels" if labelled else ", by judge only" if pairs.by else ""
     won, lost = int((d > NOISE).sum()), int((d < -NOISE).sum())
     return Difference(
         n=units.n,
@@ -204,7 +115,7 @@ def _decide(pairs: _Pairs, delta: float, alpha: float, epsilon: float | None, lo
         low=low,
         high=high,
         p=seen.p,
-        method=seen.method if locked else f"{name_of(units)}, non-inferiority",
+        method=name_of(units) + corrected + (f" + {seen.test}" if locked else ", non-inferiority"),
         answer=answer,
         label=label,
         flags=tuple(sorted(flags)),
@@ -213,11 +124,13 @@ def _decide(pairs: _Pairs, delta: float, alpha: float, epsilon: float | None, lo
         se=seen.se,
         df=seen.df,
         n_missing=pairs.n_missing,
-        n_clusters=len(units.sums) if units.clustered else None,
+        n_clusters=pairs.groups,
         won=won,
         lost=lost,
         tied=len(d) - won - lost,
         lost_half=float((d <= -0.5 + NOISE).mean()),
+        n_labelled=labelled,
+        skew=seen.skew,
     )
 
 
@@ -229,7 +142,7 @@ def _checked(min_effect: float, alpha: float) -> None:
 
 
 def decide_difference(
-    d: ArrayLike,
+    d: ArrayLike | Corrected,
     clusters: Clusters | None = None,
     *,
     binary: bool = False,
@@ -243,11 +156,12 @@ def decide_difference(
     """Is the candidate better than the baseline by more than min_effect: yes, no or inconclusive?
 
     `yes` iff the plus-two interval lies above min_effect and the exact test at 0 agrees (p <= alpha); `no` iff it lies
-    below (with the exact test when min_effect is 0); else `inconclusive`. Two locks, because the interval alone errs a
-    little with rare failures and the test alone cannot speak of min_effect.
+    below (with the exact test when min_effect is 0); else `inconclusive`. Two locks, because the interval alone errs
+    with rare failures (so `rare_losses` must agree too) and the test alone cannot speak of min_effect.
 
     Args:
-        d: candidate minus baseline, one an example (repeats averaged), in [-1, 1]; NaN is a missing pair.
+        d: candidate minus baseline, one an example (repeats averaged), in [-1, 1]; NaN is a missing pair. A judge's
+            corrected ones are answered only with enough labels, and the sign-flip is then that of the corrected column.
         clusters: cluster of each example, or None. Under 6 clusters: inconclusive; under 20: flagged.
         binary: the scores are 0/1 and compared once: McNemar mid-p is the exact test (else sign-flip of whole units).
         min_effect: what the difference must exceed, in [0, 1).
@@ -258,11 +172,11 @@ def decide_difference(
         seed: for the drawn signs of the sign-flip test.
     """
     _checked(min_effect, alpha)
-    return _decide(_pairs(d, clusters, binary, ends, max_missing, seed), min_effect, alpha, epsilon)
+    return _decide(pairs_of(d, clusters, binary, ends, max_missing, seed), min_effect, alpha, epsilon)
 
 
 def decide_holm(
-    ds: Sequence[ArrayLike],
+    ds: Sequence[ArrayLike | Corrected],
     clusters: Clusters | None = None,
     *,
     binary: bool = False,
@@ -281,10 +195,10 @@ def decide_holm(
     """
     _checked(min_effect, alpha)
     all_ends = ends if ends is not None else [None] * len(ds)
-    tests = [_pairs(d, clusters, binary, e, max_missing, seed) for d, e in zip(ds, all_ends, strict=True)]
+    tests = [pairs_of(d, clusters, binary, e, max_missing, seed) for d, e in zip(ds, all_ends, strict=True)]
 
     def rank(i: int) -> tuple[bool, float, int]:
-        barred = tests[i].too_many or "few_clusters" in _flags(tests[i])
+        barred = tests[i].too_many or bool(BARRING & set(flags_of(tests[i])))
         return (barred, tests[i].seen.smallest_alpha(min_effect), i)
 
     found: dict[int, Difference] = {}
@@ -298,7 +212,7 @@ def decide_holm(
 
 
 def beats_all(
-    ds: Sequence[ArrayLike],
+    ds: Sequence[ArrayLike | Corrected],
     clusters: Clusters | None = None,
     *,
     binary: bool = False,
@@ -315,7 +229,7 @@ def beats_all(
     """
     _checked(min_effect, alpha)
     all_ends = ends if ends is not None else [None] * len(ds)
-    tests = [_pairs(d, clusters, binary, e, max_missing, seed) for d, e in zip(ds, all_ends, strict=True)]
+    tests = [pairs_of(d, clusters, binary, e, max_missing, seed) for d, e in zip(ds, all_ends, strict=True)]
     if not tests:
         raise ValueError("no other arm to beat")
     shown = tuple(_decide(t, min_effect, alpha, None) for t in tests)
@@ -326,7 +240,7 @@ def beats_all(
 
 
 def not_worse(
-    d: ArrayLike,
+    d: ArrayLike | Corrected,
     clusters: Clusters | None = None,
     *,
     margin: float,
@@ -337,7 +251,7 @@ def not_worse(
     """Non-inferiority by the plus-two interval: `yes` (kept) iff low > -margin, `no` (lost) iff high < -margin."""
     if not 0 <= margin < 1:
         raise ValueError(f"margin must lie in [0, 1), got {margin!r}")
-    pairs = _pairs(d, clusters, False, ends, max_missing, 0)
+    pairs = pairs_of(d, clusters, False, ends, max_missing, 0)
     return _decide(pairs, -margin, alpha, margin, locked=False)
 
 
@@ -353,27 +267,31 @@ def decide_gate(
     """Has an arm fallen behind its stored baseline? `d` is now minus then, one an example; NaN is missing.
 
     Asked in this order: `pass` iff the one-sided 95 % lower bound is above -margin; `fail` iff the one-sided 97.5 %
-    upper bound is below 0; else `inconclusive`. `identical` outputs pass without statistics.
+    upper bound is below 0; else `inconclusive`. `identical` outputs pass without statistics. With clusters a drop needs
+    the sign-flip of whole clusters as well: with very uneven sizes the bound alone cried wolf 4.8 % of the time.
     """
     if not 0 <= margin < 1:
         raise ValueError(f"margin must lie in [0, 1), got {margin!r}")
-    pairs = _pairs(d, clusters, False, ends, max_missing, 0)
+    pairs = pairs_of(d, clusters, False, ends, max_missing, 0)
 
-    def ask(e: _Evidence) -> tuple[GateAnswer, float, float]:
-        low, high = e.bounds(0.10)[0], e.bounds(0.05)[1]
-        return ("pass" if low > -margin else "fail" if high < 0 else "inconclusive"), low, high
+    def ask(e: Evidence) -> tuple[GateAnswer, bool]:
+        dropped = e.answer(0.0, 0.05, locked=e.units.clustered) == "no"
+        return ("pass" if e.bounds(0.10)[0] > -margin else "fail" if dropped else "inconclusive"), dropped
 
-    answer, low, high = ask(pairs.seen)
-    flags = _flags(pairs)
+    answer, dropped = ask(pairs.seen)
+    low, high = pairs.seen.bounds(0.10)[0], pairs.seen.bounds(0.05)[1]
+    flags = flags_of(pairs)
+    if answer == "inconclusive" and high < 0:
+        flags.append("locked")
     if pairs.too_many or any(ask(e)[0] != answer for e in pairs.filled):
         flags.append("missing")
     if "missing" in flags or "few_clusters" in flags:
         answer = "inconclusive"
     if identical and not pairs.n_missing and not pairs.d.any():
         answer = "pass"
-    honest = 2 * float(stdtrit(pairs.seen.df, 0.95)) * pairs.seen.se
+    honest = pairs.seen.units.honest_margin(pairs.seen.se, pairs.seen.df)
     n, mean, count = pairs.seen.units.n, pairs.seen.units.mean, pairs.n_missing
-    return GateResult(n, mean, low, high, answer, margin, honest, high < 0, count, pairs.too_many, tuple(sorted(flags)))
+    return GateResult(n, mean, low, high, answer, margin, honest, dropped, count, pairs.too_many, tuple(sorted(flags)))
 
 
 def decide_level(
@@ -381,17 +299,22 @@ def decide_level(
 ) -> tuple[GateAnswer, Interval, bool]:
     """Is a mean at least `limit` (else: at most)? `pass` iff the bar is on the right side, `fail` iff on the wrong one.
 
-    0/1 scores need the exact binomial test as well: where failures or successes are rare, Wilson's interval alone
-    leaves out a true mean that is the limit up to 9 % of the time. The last value: the test kept an answer back.
+    0/1 scores need the exact binomial test as well (Wilson's interval alone leaves out a true mean that is the limit up
+    to 9 % of the time where failures are rare), clusters the sign-flip of their sums about the limit (3.9 % where one
+    holds half of all). The last value: the test kept an answer back.
     """
     shown = bar(scores, clusters, alpha)
+    if shown.method == "Wilson" and (limit <= 0 if at_least else limit >= 1):
+        return "pass", shown, False  # no rate can be beyond it
     above = shown.low >= limit if at_least else shown.low > limit
     below = shown.high < limit if at_least else shown.high <= limit
-    locked = False
+    p = 0.0
     if shown.method == "Wilson" and (above or below):
         k = round(shown.mean * shown.n)
         p = float(bdtr(k, shown.n, limit)) if below else 1 - float(bdtr(k - 1, shown.n, limit)) if k else 1.0
-        locked = p > alpha / 2
+    elif shown.clusters is not None and (above or below):
+        p = sign_flip(units_of(np.asarray(scores, dtype=float) - limit, clusters).sums) / 2
+    locked = p > alpha / 2
     if locked or not (above or below):
         return "inconclusive", shown, locked
     return ("pass" if above == at_least else "fail"), shown, False

@@ -20,7 +20,7 @@ import msgspec
 
 from harness.errors import DataError, Problem
 from harness.lines import Lines, cut_torn_line, read_lines
-from harness.records import SCHEMA, Fit, Frozen, Manifest, Score, Trial, encode
+from harness.records import SCHEMA, Fit, Frozen, Manifest, Mark, Score, Trial, encode
 from harness.taskset import Example
 
 T = TypeVar("T")
@@ -123,6 +123,13 @@ def unwritable(path: Path, error: OSError) -> DataError:
     )
 
 
+PARTS = (
+    *("benchmark.json", "hygiene.json", "estimate.json", "limits.json", "frozen.json"),
+    *("trials.jsonl", "scores.jsonl", "scorers.json", "standing.json", "labels.json", "prices.json", "verdict.json"),
+)
+"""What every finished run has, besides its fits and its manifest."""
+
+
 class RunDirectory:
     """`reports/<benchmark>/<run>/`: what a run writes and everything later reads."""
 
@@ -216,11 +223,7 @@ class RunDirectory:
         try:
             return msgspec.json.decode(raw, type=type)
         except msgspec.DecodeError as error:
-            raise DataError(
-                Problem(
-                    f"cannot be read: {error}", where=str(path), fix="delete this file and run again: it is made anew"
-                )
-            ) from None
+            raise _damaged(path, error) from None
 
     def manifest(self) -> Manifest | None:
         """The receipt, or None while the run is not finished.
@@ -240,7 +243,16 @@ class RunDirectory:
                     fix="read it with the version named in its `versions`, or move it away and run again",
                 )
             )
-        return msgspec.convert(raw | {"schema": SCHEMA}, Manifest)
+        try:
+            return msgspec.convert(raw | {"schema": SCHEMA}, Manifest)
+        except msgspec.ValidationError as error:
+            raise _damaged(self.path / "manifest.json", error) from None
+
+    def lacks(self, arms: Iterable[str]) -> bool:
+        """Whether a part of a run of these arms is not there: not made yet, or removed since (it was damaged)."""
+        there = [(self.path / name).exists() for name in (*PARTS, *(f"fits/{arm}.json" for arm in arms))]
+        examples = any((self.path / name).exists() for name in ("examples.jsonl", "examples.json"))
+        return not (all(there) and examples)
 
     def fit(self, arm: str) -> Fit | None:
         """A fitted arm, or None where it is not fitted yet."""
@@ -257,6 +269,15 @@ class RunDirectory:
     def read_scores(self) -> Iterator[Score]:
         """Every score."""
         return read_lines(self.scores, Score)
+
+    def read_marks(self) -> Iterator[Mark]:
+        """Every score without its words."""
+        return read_lines(self.scores, Mark)
+
+
+def _damaged(path: Path, error: msgspec.DecodeError) -> DataError:
+    fix = "delete this file and run again: it is made anew"
+    return DataError(Problem(f"cannot be read: {error}", where=str(path), fix=fix))
 
 
 def write_whole(path: Path, data: bytes | Iterable[bytes]) -> None:

@@ -15,6 +15,11 @@ class Answer(Protocol):
     """The part of the answer format that rows are held to."""
 
     @property
+    def format(self) -> str:
+        """What an answer is: list, text, label, json or sql."""
+        ...
+
+    @property
     def labels(self) -> Sequence[str]:
         """The valid targets of a label task; empty for every other task."""
         ...

@@ -27,6 +27,7 @@ from harness.task import Task
 from harness.template import render
 
 MAX_ID = 200
+CHOOSES = {"dev": ": arms choose on them"}
 _WORDS = re.compile(r"[\W_]+")
 
 
@@ -161,6 +162,7 @@ class _Reader:
         self._files: list[str] = []
         self._ids: dict[int, int] = {}
         self._inputs: dict[int, int] = {}
+        self._named: set[SplitName] = set()
         self._nameless = array("q")
         self._clusterless: dict[SplitName, array[int]] = {s: array("q") for s in SPLITS}
         self._read: dict[SplitName, int] = dict.fromkeys(SPLITS, 0)
@@ -171,6 +173,8 @@ class _Reader:
         if self._broken:
             return
         self._files.append(name)
+        if file.split is not None:
+            self._named.add(file.split)
         for row in rows.read(file.path):
             if isinstance(row, Problem):
                 self.problems.append(row)
@@ -251,7 +255,12 @@ class _Reader:
         self.split[split].append(example)
 
     def _id(self, data: Mapping[str, Any], split: SplitName, where: str, place: int) -> str:
-        id = text(data.get(self._task.id)).strip()
+        written = data.get(self._task.id)
+        id = text(written).strip()
+        if isinstance(written, list | dict):
+            kind = "a list" if isinstance(written, list) else "an object"
+            what, valid = f"{kind} is no id", "a text or a number"
+            self.problems.append(Problem(what, where, self._task.id, repr(written)[:60], valid))
         if not id:
             self._nameless.append(place)
             return f"{split}-{_unpacked(place)[1]}"
@@ -272,8 +281,8 @@ class _Reader:
             missing = sorted(c for c in names if data.get(c) is None)
             for column in missing:
                 what = f"`{column}` is null" if column in data else f"the row has no column `{column}`"
-                self.problems.append(Problem(what, where, column, valid=", ".join(map(str, data)),
-                                             fix=near(column, [c for c in data if c != column])))  # fmt: skip
+                fix = near(column, [c for c in data if c != column]) or "fill it, or remove the row"
+                self.problems.append(Problem(what, where, column, valid=", ".join(map(str, data)), fix=fix))
             if not missing:
                 self.problems.append(Problem(error.problems[0].what, where, f"task.{name}"))
             return None
@@ -283,6 +292,10 @@ class _Reader:
         value = data.get(self._lone) if self._lone else None
         target: str | tuple[str, ...] | None
         if isinstance(value, list | tuple):
+            if self._task.answer.format == "list" and any(isinstance(v, list | dict) for v in value):
+                what, valid = "an item of the target is no text", "a list of texts"
+                self.problems.append(Problem(what, where, self._lone or "", repr(value)[:60], valid))
+                return None
             target = tuple(text(v).strip() for v in value)
             empty = not target or not all(target)
         else:
@@ -319,8 +332,10 @@ class _Reader:
                 fix = "give every row its cluster, or write `cluster: null` in the task"
                 self.problems += [Problem(what, self._where(p), self._task.cluster, fix=fix) for p in rows_without]
         for split in SPLITS:
-            if split in need and not self.split[split] and not self.problems:
-                self.problems.append(Problem(f"the {split} split is empty", shown(data), fix=f"add {split} rows"))
+            if (split in need or split in self._named) and not self.split[split] and not self.problems:
+                self.problems.append(
+                    Problem(f"the {split} split is empty", shown(data), fix=f"add {split} rows{CHOOSES.get(split, '')}")
+                )
 
 
 def _packed(which: int, number: int) -> int:

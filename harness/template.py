@@ -22,9 +22,16 @@ _LONE = re.compile(r"^\s*\{\{-?\s*([A-Za-z_]\w*)\s*-?\}\}\s*$")
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     from jinja2 import StrictUndefined
+    from jinja2.exceptions import SecurityError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+    class Columns(ImmutableSandboxedEnvironment):
+        intercepted_binops = frozenset(("*", "**"))  # `{{ title * 999999999 }}` would fill the memory
+
+        def call_binop(self, context: object, operator: str, left: object, right: object) -> object:
+            raise SecurityError(f"a template multiplies nothing (`{operator}`)")
+
+    environment = Columns(undefined=StrictUndefined, autoescape=False)
     environment.globals.clear()  # every free name is a column, `range` and `dict` too
     return environment
 
@@ -81,5 +88,5 @@ def render(template: str, input: Mapping[str, str]) -> str:
         return _compiled(template).render(input)
     except UndefinedError as error:
         raise DataError(Problem(f"the template needs a column that is not there: {error.message}")) from None
-    except (TemplateError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-        raise DataError(Problem(f"the template cannot be rendered: {error}")) from None
+    except (TemplateError, TypeError, ValueError, ArithmeticError, AttributeError, MemoryError) as error:
+        raise DataError(Problem(f"the template cannot be rendered: {error or type(error).__name__}")) from None

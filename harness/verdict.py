@@ -15,7 +15,8 @@ import msgspec
 import numpy as np
 
 from harness import power, reasons, stats
-from harness.compare import Board, Cell, Comparison, cell, compare, comparison, paired
+from harness.board import Board
+from harness.compare import Cell, Comparison, cell, compare, comparison, paired
 from harness.models.base import Struct
 from harness.reasons import points as points
 from harness.reasons import signed as signed
@@ -24,7 +25,7 @@ from harness.records import Frozen, Judging, SeedRuns, Standing
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Reason = Literal["", "missing", "few_clusters", "locked", "guardrail", "leakage", "nothing_to_compare"]
+Reason = Literal["", "missing", "few_clusters", "labels", "locked", "guardrail", "leakage", "nothing_to_compare"]
 MISSING = "no pair of answers: all of them are missing"
 FEWEST = 5  # fewer pairs cannot say how much examples vary
 
@@ -176,7 +177,7 @@ def decide(
                 found,
                 beat="inconclusive",
                 reason="leakage",
-                sentence=reasons.sentence("inconclusive", "leakage", made, rules, found.guardrails),
+                sentence=reasons.sentence("inconclusive", "leakage", made, found.guardrails),
                 because=reasons.leaked(found.beat, leakage),
                 settle=None,
                 would_change=(reasons.NO_LEAK,),
@@ -195,7 +196,7 @@ def _answered(board: Board, frozen: Frozen, rules: Rules) -> Verdict:
         return _nothing_to_compare(board, frozen, rules)
     candidate = candidates[0]
     asked = [candidate] if everyone else candidates
-    pairs = [paired(board, rules.primary, c, r)[0] for c in asked for r in rivals]
+    pairs = [paired(board, rules.primary, c, r).d for c in asked for r in rivals]
     if any(bool(np.isnan(d).all()) for d in pairs):
         return _nothing_to_compare(board, frozen, rules, MISSING)
     if everyone:
@@ -215,7 +216,7 @@ def _answered(board: Board, frozen: Frozen, rules: Rules) -> Verdict:
     settle = _settle(board, made, guards, rules) if answer == "inconclusive" else None
     return Verdict(
         beat=answer,
-        sentence=reasons.sentence(answer, reason, made, rules, guards),
+        sentence=reasons.sentence(answer, reason, made, guards),
         because=reasons.because(answer, reason, made, guards, rules),
         metric=rules.primary,
         min_effect=rules.min_effect,
@@ -236,7 +237,7 @@ def _reason(made: Comparison, answer: stats.Answer) -> Reason:
     """What keeps the answer from being the interval's."""
     if made.answer != answer:
         return "guardrail"
-    for flag in ("missing", "few_clusters", "locked"):
+    for flag in ("missing", "few_clusters", "labels", "locked"):
         if flag in made.flags and answer == "inconclusive":
             return flag
     return ""
@@ -254,12 +255,12 @@ def _best_of_all(
 
     def ask(alpha: float) -> tuple[stats.Answer, tuple[stats.Difference, ...]]:
         return stats.beats_all(
-            [d for d, _ in pairs],
+            [pair.asked for pair in pairs],
             board.clusters,
             binary=board.binary[rules.primary],
             min_effect=rules.min_effect,
             alpha=alpha,
-            ends=[ends for _, ends in pairs],
+            ends=[pair.ends for pair in pairs],
             max_missing=rules.max_missing,
         )
 
@@ -273,7 +274,7 @@ def _best_of_all(
         chosen = min(open_ or every, key=lambda i: (made[i].low, rivals[i]))
     # A rival that is better at alpha alone, and not at its share of it, is shown at the level that leaves it open.
     made = [s if answer != "yes" and m.answer == "no" else m for m, s in zip(made, sure, strict=True)]
-    shown = [comparison(board, rules.primary, candidate, rivals[i], pairs[i][0], made[i]) for i in every]
+    shown = [comparison(board, rules.primary, candidate, rivals[i], pairs[i].d, made[i]) for i in every]
     decided = msgspec.structs.replace(shown[chosen], answer=answer)
     return decided, [c for i, c in enumerate(shown) if i != chosen]
 
@@ -284,10 +285,10 @@ def _guardrail(
     order: dict[stats.Answer, int] = {"no": 0, "inconclusive": 1, "yes": 2}
     found: list[Guardrail] = []
     for rival in rivals:
-        d, ends = paired(board, metric, candidate, rival)
+        d, asked, ends = paired(board, metric, candidate, rival)
         none = bool(np.isnan(d).all())
         made = stats.not_worse(
-            np.where(np.arange(len(d)) == 0, 0.0, d) if none else d,  # a lone tie leaves all open
+            np.where(np.arange(len(d)) == 0, 0.0, d) if none else asked,  # a lone tie leaves all open
             board.clusters,
             margin=margin,
             alpha=rules.alpha,
@@ -306,7 +307,7 @@ def _settle(board: Board, made: Comparison, guards: Sequence[Guardrail], rules: 
     open_ = [g for g in guards if g.answer == "inconclusive"]
     guard = min(open_, key=lambda g: g.comparison.low) if made.answer == "yes" and open_ else None
     at = guard.comparison if guard else made
-    if at.n_pairs < FEWEST or {"few_clusters", "missing"} & set(at.flags):
+    if at.n_pairs < FEWEST or stats.BARRING & set(at.flags):
         return None
     expect = 0.0 if guard else rules.expect
     found = power.needed(_difference(at, -guard.margin if guard else rules.min_effect), expect)
@@ -322,7 +323,7 @@ def _difference(made: Comparison, min_effect: float) -> stats.Difference:
         n=made.n_pairs, mean=made.delta, low=made.low, high=made.high, p=made.p, method=made.method, answer=made.answer,
         label=made.label, flags=made.flags, min_effect=min_effect, alpha=made.alpha, se=made.se, df=made.df,
         n_missing=made.n_missing, n_clusters=made.n_clusters, won=made.won, lost=made.lost, tied=made.tied,
-        lost_half=made.lost_half,
+        lost_half=made.lost_half, skew=made.skew,
     )  # fmt: skip
 
 
@@ -373,7 +374,9 @@ def _nothing_to_compare(board: Board, frozen: Frozen, rules: Rules, what: str = 
         would_change=(
             "The same command asks for the missing answers again."
             if what == MISSING
-            else "Add an arm with `technique: fine_tune` and one without.",
+            else "Add an arm to hold it against."
+            if tuned
+            else "Add an arm with `technique: fine_tune`.",
         ),
         flags=("nothing to compare",),
         reason="nothing_to_compare",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from harness.models.base import Completion, Failure, Message, Missing, Model, Us
 from harness.models.cached import Cached
 from harness.references import document_files
 from harness.retrieval import Embedder, Index, chunks
-from harness.runner import attempt, stopped
+from harness.runner import attempt, refuses, stopped
 from harness.scored import scored
 from harness.scorers.base import Scorer
 from harness.spec import Benchmark, Located, ModelSpec
@@ -136,7 +136,7 @@ class Workbench:
         if kind not in self._tuners:
             from harness.tuners import open_tuner
 
-            tuner = open_tuner(kind, self.weights, self.spec_of, self.budget)
+            tuner = open_tuner(kind, self.weights, self.spec_of, self.budget, self.home)
             self._tuners[kind] = self.workers.tuner(tuner, self.weights)
         return self._tuners[kind]
 
@@ -172,11 +172,11 @@ class Workbench:
 
     def _sound(self, outcomes: Sequence[Completion | Failure]) -> None:
         """Raises `ModelError` where a model has only ever refused requests: the question is at fault, not the arm."""
-        self._answered |= {o.model for o in outcomes if not (isinstance(o, Failure) and o.type == "invalid")}
-        first = next((o for o in outcomes if isinstance(o, Failure) and o.model not in self._answered), None)
-        if first is not None:
-            what = f"the endpoint refuses every request: {first.message}"
-            raise ModelError(Problem(what, path="model", got=first.model, fix="mend what it names, such as extra_body"))
+        refused = [o for o in outcomes if isinstance(o, Failure) and o.type == "invalid"]
+        if len(refused) < len(outcomes):  # an answer may bear a longer name than the model that was asked
+            self._answered |= {o.model for o in outcomes}
+        elif refused and refused[0].model not in self._answered:
+            raise refuses(refused[0])
 
     # Models
 
@@ -301,9 +301,10 @@ class Workbench:
     def weights(self, reference: str) -> Path:
         """The directory of a local model: `local/NAME`, `hf/ORG/NAME`, `tuned/...` (made here) or a directory."""
         from harness.models import weights
+        from harness.tuners import merged
 
         if reference.startswith("tuned/"):
-            return self.home / reference
+            return merged.found(self.home / reference, self.weights, partial(weights.convert, "merge"))
         if reference.startswith("local/"):
             return weights.fetch(reference.removeprefix("local/"), self._fetching)
         if reference.startswith("hf/"):
@@ -320,8 +321,8 @@ class Workbench:
 
     @cached_property
     def cache(self) -> Cache:
-        """The response cache of the project."""
-        return Cache(self.home / "cache" / "responses.sqlite")
+        """The response cache of the project; a look (`harness check`) writes nothing and has an empty one."""
+        return Cache(Path(":memory:") if self._keyless else self.home / "cache" / "responses.sqlite")
 
     # Scores and prices
 

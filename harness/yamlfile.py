@@ -15,6 +15,7 @@ from typing import Any
 
 from harness.errors import Problem, SpecError
 from harness.paths import shown, siblings
+from harness.rows import wide
 
 MAX_BYTES = 128 * 1024
 MAX_VALUES = 10_000
@@ -77,8 +78,8 @@ class Source:
 
         What is not in the file has the place of the nearest parent's key.
         """
-        if path in self.keys and (key or isinstance(self.get(path), dict)):
-            return self.keys[path]  # a mapping begins where its name stands
+        if path in self.keys and (key or isinstance(self.get(path), dict | None)):
+            return self.keys[path]  # a mapping begins where its name stands; nothing stands nowhere else
         if path in self.values:
             return self.values[path]
         while path:
@@ -148,6 +149,10 @@ def _text(file: Path, most: int) -> str:
         with file.open("rb") as stream:
             raw = stream.read(most + 1)
     except FileNotFoundError:
+        if file.is_symlink():
+            raise SpecError(
+                Problem(f"{file} is a link to a file that is not there", name, fix="mend the link")
+            ) from None
         fix = siblings(file.absolute()) or "write one with `harness init DATA`"
         raise SpecError(Problem("no such file", name, fix=fix)) from None
     except OSError as error:
@@ -160,7 +165,7 @@ def _text(file: Path, most: int) -> str:
                 fix="keep prompts in their own files (file://...) and rows in the data file",
             )
         )
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if wide(raw):
         raise SpecError(Problem("UTF-16, not UTF-8", f"{name}:1:1", fix="save the file as UTF-8"))
     try:
         text = raw.decode("utf-8-sig")
@@ -185,7 +190,7 @@ def _compose(text: str, name: str) -> Any:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     if _DEEP.search(text):  # before ruamel, which takes seconds to find out
-        raise SpecError(Problem(f"nested deeper than {MAX_DEPTH} levels", f"{name}:1:1"))
+        raise _too_deep(name)
     try:
         node = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
@@ -202,11 +207,15 @@ def _compose(text: str, name: str) -> Any:
             Problem("a control character, which YAML cannot hold", f"{name}:{line}:{column}", fix="delete it")
         ) from None
     except RecursionError:
-        raise SpecError(Problem(f"nested deeper than {MAX_DEPTH} levels", f"{name}:1:1")) from None
+        raise _too_deep(name) from None
     if node is None:
         fix = "write one with `harness init DATA`"
         raise SpecError(Problem("the file holds only comments", f"{name}:1:1", fix=fix))
     return node
+
+
+def _too_deep(name: str) -> SpecError:
+    return SpecError(Problem(f"nested deeper than {MAX_DEPTH} levels", f"{name}:1:1", fix="no benchmark needs that"))
 
 
 def _advice(text: str, line: int, what: str) -> str:
@@ -218,6 +227,8 @@ def _advice(text: str, line: int, what: str) -> str:
         return "put a text that holds `: ` in quotes, or check the indentation"
     if re.search(r":\s*\{\{", here):
         return "put a text with {{ column }} in quotes"
+    if "single document" in what:
+        return "one file is one benchmark: take out the line `---` or `...` and all that follows"
     if "alias" in what:
         return "put a text that starts with * in quotes"
     return "check quotes, brackets and indentation on this line and the one before"
@@ -253,7 +264,7 @@ class _Walk:
                 )
             )
         if depth > MAX_DEPTH:
-            raise SpecError(Problem(f"nested deeper than {MAX_DEPTH} levels", f"{self._name}:1:1"))
+            raise _too_deep(self._name)
         if id(node) in self._open:
             self._say(node, path, "an alias inside its own anchor, which has no end", "write the value out")
             return None
@@ -281,7 +292,10 @@ class _Walk:
             if str(key_node.tag) == _TAG + "merge":
                 part = self.value(value_node, path, depth + 1)
                 for one in part if isinstance(part, list) else [part]:
-                    merged |= {k: v for k, v in one.items() if k not in merged} if isinstance(one, dict) else {}
+                    if isinstance(one, dict):
+                        merged |= {k: v for k, v in one.items() if k not in merged}
+                    else:
+                        self._say(value_node, path, "`<<` takes a mapping", "write `<<: *name`", got=quoted(one))
                 continue
             key = str(key_node.value)
             here = (*path, key)
@@ -319,10 +333,12 @@ class _Walk:
                 number = float(text)
             except ValueError:
                 number = math.nan
+        if isinstance(number, int) and abs(number) >= 2**63:  # what no setting means and no record holds
+            number = math.nan
         if kind == "float":
             number = float(number) if not isinstance(number, int) or abs(number) < 2**53 else math.nan
         if isinstance(number, float) and not math.isfinite(number):
-            self._say(node, path, "not a finite number", "write a plain number", got=repr(text[:40]))
+            self._say(node, path, "not a finite number, or too large", "write a plain number", got=repr(text[:40]))
             return 0
         return number
 

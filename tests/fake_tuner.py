@@ -57,6 +57,6 @@ def _rows(job: TuneJob) -> int:
     return len(Path(job.train).read_text().splitlines())
 
 
-def open_tuner(kind: str, weights: Callable[[str], Path], spec_of: Any, budget: Any = None) -> FakeTuner:
+def open_tuner(kind: str, weights: Callable[[str], Path], spec_of: Any, *_: Any) -> FakeTuner:
     """In place of `harness.tuners.open_tuner`."""
     return FakeTuner()

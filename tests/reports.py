@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from collections.abc import Callable
@@ -128,14 +129,60 @@ SEEDS = (
     "<link rel=stylesheet href=//evil.example>", "<meta http-equiv=refresh content=0;url=//evil.example>",
     "<base href=//evil.example>", "<form action=//evil.example>", "<a href=//evil.example ping=//evil.example>x</a>",
     "<details open ontoggle=window.pwned=1>", "\ufeffbom", "\U000e0041tag", "",
+    "<math><mtext><table><mglyph><style><img src=x onerror=window.pwned=1>", "<plaintext>", "</textarea><xmp>",
+    "<template><script>window.pwned=1</script>", '<noscript><p title="</noscript><img src=x onerror=window.pwned=1>">',
+    '" style="background:url(//evil.example/x)', "<style>@import url(//evil.example/x)</style>",
+    "<object data=//evil.example>", "#{7*7}<%= 7*7 %>{{constructor.constructor('window.pwned=1')()}}", "__proto__",
+    "constructor", "[red]bold[/red][link=x]y[/link]", "%0A%0D%00", "\x9b31m", "\u3164\u115f\u180e", "\u0301" * 500,
+    "\x1b]8;;http://evil.example\x07click\x1b]8;;\x07\x1b[2J", "\ufdfd" * 60, "z\u0321\u0334\u0310\u0300" * 300,
+    "```\n# heading\n---\n1. x", "@everyone #1 GH-1 www.evil.example", "https://evil.example/?x=" + "y" * 3000,
+    "$$x$$ \\(x\\) <a id=facts name=data>",
 )  # fmt: skip
 
 
+WORLDLY = (
+    ("日本語の味噌汁", "味噌\n豆腐\nわかめ\nだし汁 400ml", ("味噌", "豆腐", "わかめ", "だし"), '["味噌", "豆腐"]'),
+    ("宫保鸡丁", "鸡胸肉 300克\n花生米\n干辣椒", ("鸡肉", "花生", "辣椒"), '["鸡胸肉", "花生米", "辣椒", "300克"]'),
+    ("한국어 김치찌개", "김치 200g\n두부 반 모", ("김치", "돼지고기", "두부"), '["김치찌개", "고기", "두부"]'),
+    ("حمص بالطحينة", "كوب حمص\nعصير ليمون (2)", ("حمص", "طحينة", "ليمون"), '["حُمُّص", "زيت", "عصير ليمون"]'),
+    ("שקשוקה ביתית", "4 ביצים\nפלפל אדום", ("ביצים", "עגבניות", "פלפל"), '["בֵּיצִים", "פלפל אדום (2)"]'),
+    ("ต้มยำกุ้ง", "กุ้งสด 200 กรัม\nข่า", ("กุ้ง", "ข่า", "ตะไคร้"), '["กุ้งสด", "ข่า", "น้ำปลา"]'),
+    ("दाल तड़का", "१ कप दाल\nजीरा", ("दाल", "जीरा", "हल्दी"), '["दालें", "जीरा"]'),
+    ("Emoji 👩‍🍳 🍋🏽", "🍋 lemon\n🇨🇭", ("🍋", "🧂", "👨‍👩‍👧‍👦"), '["🍋🏽", "🧂", "👩‍🍳", "🇨🇭", "❤️"]'),
+    (
+        "Cafe\u0301 z\u0337\u0321\u034f",
+        "e" + "\u0301\u0323\u0489" * 30,
+        ("cafe\u0301",),
+        '["caf\u00e9", "a\u0308b-c\u0327\'s"]',
+    ),
+)
+
+
+def worldly(into: Path) -> Path:
+    """The golden run in nine scripts: title, input, target, and what all arms but the fine-tune answer."""
+
+    def taken(id: str) -> tuple[str, str, tuple[str, ...], str]:
+        return WORLDLY[int("".join(c for c in id if c.isdigit())) % len(WORLDLY)]
+
+    def example(given: Example) -> Example:
+        title, lines, target, _ = taken(given.id)
+        return msgspec.structs.replace(given, input={"title": title, "ingredients": lines}, target=target)
+
+    def outcome(trial: Trial) -> Trial:
+        _, _, target, answer = taken(trial.example)
+        if trial.completion is None:
+            return trial
+        text = json.dumps(target, ensure_ascii=False) if trial.arm == "fine_tuned" else answer
+        return Trial.of(trial.arm, trial.example, 0, msgspec.structs.replace(trial.completion, text=text))
+
+    return bent(into, example=example, outcome=outcome)
+
+
 def hostile() -> list[str]:
-    """300 hostile strings: each seed alone, twice, among words, in a list, on two lines, and after closing tags."""
-    wraps = ("{}", "{0}{0}", "flour, {} and eggs", '["{}"]', "{}\n{}", "</pre></td>{}")
+    """300 hostile strings: each seed alone; some twice, among words, in a list, on two lines, after closing tags."""
+    wraps = ("{0}{0}", "flour, {} and eggs", '["{}"]', "{}\n{}", "</pre></td>{}")
     made = [w.replace("{0}", s).replace("{}", s) for w in wraps for s in SEEDS]
-    return [*made[:299], "x" * 1_000_000]
+    return [*SEEDS, *random.Random(3).sample(made, 299 - len(SEEDS)), "x" * 1_000_000]
 
 
 def hostile_view(path: Path) -> View:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import stats
-from harness.agreement import corrected_difference, kappa
+from harness.agreement import corrected, kappa
 
 
 @settings(max_examples=40, deadline=None)
@@ -43,24 +43,66 @@ def test_labels_take_out_a_judges_bias():
     truth = rng.choice([-1.0, 0.0, 1.0], 2000, p=[0.2, 0.6, 0.2])
     judge = np.where(rng.random(2000) < 0.2, 1.0, truth)  # favours the candidate one time in five
     label = np.where(np.arange(2000) < 300, truth, np.nan)
-    found = corrected_difference(judge, label)
+    found = stats.decide_difference(corrected(judge, label))
     assert stats.plus_two(judge).low > 0.1, "by the judge alone the candidate is better"
     assert found.low < 0 < found.high
-    assert found.judge_mean == pytest.approx(judge.mean())
+    assert found.answer == "inconclusive"
+    assert found.n_labelled == 300
     assert found.mean == pytest.approx(judge.mean() + (label - judge)[:300].mean())
     assert found.high - found.low < 2 * 1.96 * truth[:300].std() / np.sqrt(300), "narrower than the labels alone"
+    shuffled = rng.permutation(2000)
+    assert stats.decide_difference(corrected(judge[shuffled], label[shuffled])) == found
 
 
-def test_all_labelled_is_the_labels_and_a_useless_judge_changes_nothing_on_average():
+def test_the_columns_variance_is_that_of_the_estimate():
+    """var(f) / n + var(e) / m + 2 cov(f, e) / n (Angelopoulos 2023), but for the two rows."""
+    rng = np.random.default_rng(5)
+    judge, label = rng.uniform(-1, 1, 4000), np.full(4000, np.nan)
+    label[:800] = np.clip(0.5 * judge[:800] + rng.uniform(-0.5, 0.5, 800), -1, 1)
+    e = (label - judge)[:800]
+    exact = judge.var() / 4000 + e.var() / 800 + 2 * np.cov(judge[:800], e)[0, 1] / 4000
+    assert stats.decide_difference(corrected(judge, label)).se ** 2 == pytest.approx(exact, rel=0.02)
+
+
+def test_all_labelled_is_the_labels_by_their_own_interval():
     truth = np.random.default_rng(1).choice([-1.0, 0.0, 1.0], 200)
-    found = corrected_difference(np.zeros(200), truth)
-    assert found.mean == pytest.approx(truth.mean())
+    found, plain = stats.decide_difference(corrected(np.zeros(200), truth)), stats.decide_difference(truth)
+    assert (found.mean, found.low, found.high) == pytest.approx((plain.mean, plain.low, plain.high))
     assert found.n_labelled == 200
 
 
+def test_few_labels_or_clusters_of_them_answer_nothing():
+    truth = np.full(400, 1.0)
+    label = np.where(np.arange(400) < 99, truth, np.nan)
+    few = stats.decide_difference(corrected(truth, label))
+    assert (few.answer, few.label, few.flags) == ("inconclusive", "unclear", ("labels",))
+    label[99] = 1.0
+    assert stats.decide_difference(corrected(truth, label)).answer == "yes"
+    assert stats.decide_difference(corrected(truth, label, fewest=99)).answer == "inconclusive"
+    clusters = [i // 25 for i in range(400)]  # 16 clusters, labels in 4 of them
+    few = stats.decide_difference(corrected(truth, label), clusters)
+    assert (few.answer, few.n_clusters) == ("inconclusive", 4)
+    assert "few_clusters" in few.flags
+    nothing = stats.decide_difference(corrected(truth, np.full(400, np.nan)))
+    assert (nothing.answer, nothing.n_labelled) == ("inconclusive", 0)
+    assert "by judge only" in nothing.method
+
+
+def test_what_the_judge_could_not_say_is_missing_and_may_turn_the_answer():
+    rng = np.random.default_rng(2)
+    truth = rng.choice([-1.0, 0.0, 1.0], 400, p=[0.1, 0.55, 0.35])
+    label = np.where(np.arange(400) < 150, truth, np.nan)
+    judge = np.where(np.arange(400) >= 396, np.nan, truth)
+    found = stats.decide_difference(corrected(judge, label))
+    assert (found.n_missing, found.n, found.answer) == (4, 396, "yes")
+    judge[380:] = np.nan
+    found = stats.decide_difference(corrected(judge, label))
+    assert (found.answer, found.flags) == ("inconclusive", ("missing",))
+
+
 @pytest.mark.parametrize(
-    ("judge", "label"), [([0.1], [0.1]), ([0.1, 2], [0.1, 0.2]), ([np.nan, 0], [0, 0]), ([0.1, 0.2], [0.1])]
+    ("judge", "label"), [([0.1, 2], [0.1, 0.2]), ([0.1, 0.2], [0.1, 2]), ([0.1, 0.2], [0.1]), ([[0.1]], [[0.1]])]
 )
 def test_bad_labels_are_refused(judge, label):
     with pytest.raises(ValueError, match=r"label|lie in"):
-        corrected_difference(judge, label)
+        corrected(judge, label)

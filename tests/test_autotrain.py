@@ -16,6 +16,7 @@ from harness.models.convert import merge
 from harness.tuners import autotrain_env, autotrain_files
 from harness.tuners.autotrain import AutoTrainTuner
 from harness.tuners.base import Progress, Tuned, TuneJob
+from harness.tuners.trl_speed import Speed
 from tests import autotrain_replay, tiny
 
 
@@ -36,7 +37,7 @@ def tuner(base: Path) -> AutoTrainTuner:
         with warnings.catch_warnings(action="ignore", category=FutureWarning):  # in `serve` it is a process of its own
             merge(*paths)
 
-    return AutoTrainTuner(lambda _: base, quietly, threads=1)
+    return AutoTrainTuner(lambda _: base, quietly, Speed(), threads=1)
 
 
 def job(folder: Path, **params: Any) -> TuneJob:

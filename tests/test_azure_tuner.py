@@ -99,6 +99,28 @@ def test_only_the_chosen_checkpoint_stays_deployed(tmp_path: Path, monkeypatch: 
     assert server.puts[0][1]["sku"] == {"name": "developertier", "capacity": 7}
 
 
+def test_a_deletion_is_believed_when_it_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Azure accepts a deletion (202) before it carries it out, and may never do so."""
+    server = TuningServer(style="azure_v1", lingers=3)
+    job = tuning.job(tmp_path, server)
+
+    async def work() -> None:
+        tuner = tuning.tuner(server)
+        await _serve_and_clean(tuner, job)
+        assert deployments.live(tmp_path) == []
+        server.lingers = 10**6
+        await tuner.serve(job, OTHER)
+        monkeypatch.setattr(deployments, "SECONDS_TO_GO", 0.1)
+        with pytest.raises(TuneError, match=r"Azure took the deletion of .*, but it still stands there: it is billed"):
+            await tuner.clean(job)
+        assert len(deployments.live(tmp_path)) == 1
+        server.deployments.clear()
+        assert await deployments.sweep(tmp_path, tuning.PACE) == []
+        assert deployments.live(tmp_path) == []
+
+    run(server, work, monkeypatch)
+
+
 @pytest.mark.parametrize("where", [PUT, GET, DELETE])
 @pytest.mark.parametrize("after", [False, True])
 def test_a_killed_run_leaves_nothing_that_bills(

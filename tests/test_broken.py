@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli, specfile, taskset, yamlfile
+from harness import cli, question, specfile, taskset, yamlfile
 from harness.errors import DataError, HarnessError, SpecError
 from tests.benchmarks import YAML, row, sound, write
 
@@ -98,6 +98,25 @@ SPEC: list[tuple[str, str, str, str, str, tuple[str, ...]]] = [
     ("endless alias", "run: {max_usd: 5}", "run: &a {max_usd: *a}", "20:6", "run.max_usd", ("no end",)),
     ("not a finite number", "max_usd: 5", "max_usd: .inf", "20:16", "run.max_usd", ("finite",)),
     ("half a character", "question: Does", 'question: "\\ud800"\nx: Does', "2:11", "question", ("surrogate",)),
+    ("the key itself mistyped", "technique: few_shot", "technqiue: few_shot", "12:14", "arms.few_shot.technqiue",
+     ("`technique` is missing", "write `technique:`")),
+    ("below zero, or a list of such", "top_k: 4", "top_k: -4", "13:87", "arms.rag.top_k", ("out of range", "got: -4")),
+    ("no epoch", "epochs: 2", "epochs: 0", "14:58", "arms.tuned.epochs", ("out of range", "from 1 to 100, or auto")),
+    ("more than any number", "top_k: 4", f"top_k: 0x{'f' * 5000}", "13:87", "arms.rag.top_k", ("too large",)),
+    ("more than any answer", "max_usd: 5", "max_tokens: 9999999", "20:19", "run.max_tokens", ("to 1000000",)),
+    ("a seed that numpy does not take", "max_usd: 5", "seed: -5", "20:13", "run.seed", ("out of range",)),
+    ("a version in quotes", "version: 1", 'version: "1"', "1:10", "version", ("write 1 without quotes",)),
+    ("nothing", "question: Does tuning help?", "question:", "2:1", "question", ("write a value",)),
+    ("a merge of no mapping", "version: 1", "version: 1\n<<: 3", "2:5", "", ("`<<` takes a mapping", "got: 3")),
+    ("an arm called as a role", "  rag:", "  baseline:", "13:3", "arms.baseline", ("of its own", "baseline_arm")),
+    ("a cascade on itself", "{technique: rag, extends: few_shot, documents: ../data/documents.jsonl, top_k: 4}",
+     "{technique: cascade, first: rag, then: prompt}", "13:36", "arms.rag.first", ("on itself",)),
+    ("labels that differ in case", "format: list", "format: label, labels: [a, A]", "8:3", "task.answer",
+     ("'a' stands twice",)),
+    ("an environment variable", "openai/gpt-4.1-mini", "${MODEL}", "3:8", "model", ("from no environment variable",)),
+    ("a folder without weights", "openai/gpt-4.1-mini", "../data", "3:8", "model", ("no config.json",)),
+    ("a column in a system prompt", "Name the items.", "Name {{ title }}.", "11:65", "arms.prompt.system[1]",
+     ("sent as it is", "task.input")),
     ("secret as a value", "openai/gpt-4.1-mini", SECRET, "3:8", "model", ("a secret", "revoke")),
     ("secret in a comment", "version: 1", f"version: 1  # {SECRET}", "1:15", "version", ("a secret",)),
     ("secret under a key's name", "openai/gpt-4.1-mini", "{id: x, base_url: http://localhost:1, api_key: hunter2hunter2}",
@@ -157,8 +176,9 @@ FILES: list[tuple[str, bytes, str, tuple[str, ...]]] = [
     ("not UTF-8", b"version: 1\nquestion: caf\xe9\n", "x.yaml:2:14", ("byte 24", "0xe9", "UTF-8")),
     ("UTF-16", "version: 1".encode("utf-16"), "x.yaml:1:1", ("UTF-16",)),
     ("NUL", b"version: 1\nquestion: a\x00b\n", "x.yaml:2:12", ("control character",)),
+    ("UTF-16 without a mark", "version: 1".encode("utf-16-le"), "x.yaml:1:1", ("UTF-16",)),
     ("open bracket", b"version: [1\n", "", ("not valid YAML",)),
-    ("two documents", b"version: 1\n---\nversion: 1\n", "", ("not valid YAML",)),
+    ("two documents", b"version: 1\n---\nversion: 1\n", "x.yaml:2:1", ("one file is one benchmark",)),
     ("too large", b"# " + b"x" * 200_000, "x.yaml", ("128 KB", "file://")),
     ("nested deeply", b"arms: " + b"[" * 5000, "x.yaml:1:1", ("nested deeper",)),
 ]
@@ -230,6 +250,9 @@ DATA: list[tuple[str, str, list[dict[str, object] | str], str, str, tuple[str, .
     ("two objects on a line", T, ['{"id": 1} {"id": 2}'], "test.jsonl:1:11", "", ("one object a line",)),
     ("not an object", T, [row("a", "kale"), "[1, 2]"], "test.jsonl:2:1", "", ("not an object", "a list")),
     ("NaN", T, ['{"id": NaN}'], "test.jsonl:1:1", "", ("NaN",)),
+    ("a number beyond all", T, ['{"id": 1e999}'], "test.jsonl:1:1", "", ("1e999 is no JSON number", "next: ")),
+    ("5,000 digits", T, ['{"id": ' + "9" * 5000 + "}"], "test.jsonl:1:1", "", ("4,300 digits",)),
+    ("UTF-16 without a mark", T, ["{\0}\0"], "test.jsonl:1:1", "", ("UTF-16",)),
     ("a key twice", T, ['{"id": "a", "id": "b"}'], "test.jsonl:1:1", "", ("`id` stands twice",)),
     ("half a character", T, ['{"id": "a", "title": "\\ud800"}'], "test.jsonl:1:1", "title", ("surrogate",)),
     ("an escaped NUL", T, ['{"id": "a", "title": "\\u0000"}'], "test.jsonl:1:1", "title", ("NUL",)),
@@ -239,6 +262,8 @@ DATA: list[tuple[str, str, list[dict[str, object] | str], str, str, tuple[str, .
     ("test row inside train", T, [row("a", "kale"), row("b", "Leek")], "test.jsonl:2", "", ("two splits", "train.jsonl:1")),
     ("missing id", T, [row("a", "kale"), row("", "chard")], "test.jsonl:2", "id", ("give every row a `id`, or none",)),
     ("an id with a line break", T, [row("a\nb", "kale")], "test.jsonl:1", "id", ("printable",)),
+    ("an id that is a list", T, [row("a", "kale") | {"id": ["a"]}], "test.jsonl:1", "id", ("a list is no id",)),
+    ("a target of lists", T, [row("a", "kale", items=[["x"]])], "test.jsonl:1", "items", ("is no text",)),
     ("missing column", T, [row("a", "kale"), {"id": "b", "titel": "x", "lines": "y", "items": ["z"]}], "test.jsonl:2",
      "title", ("no column `title`", "did you mean `titel`?")),
     ("null column", T, [row("a", "kale", lines=None)], "test.jsonl:1", "lines", ("is null",)),
@@ -263,5 +288,59 @@ def test_broken_task_set(
     with pytest.raises(DataError) as caught:
         taskset.load(task, file.parent, tmp_path, need=("train", "dev", "test"))
     told(caught.value, where, path, words)
-    if name == T:
-        ends_with_2(file, monkeypatch, capsys)
+    ends_with_2(file, monkeypatch, capsys)
+    assert not (tmp_path / "reports").exists()
+
+
+def test_links_in_a_circle_and_into_nothing(tmp_path: Path) -> None:
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    (tmp_path / "gone.yaml").symlink_to("nowhere.yaml")
+    with pytest.raises(SpecError, match="symbolic links"):
+        specfile.read(tmp_path / "loop.yaml")
+    with pytest.raises(SpecError, match="link to a file that is not there"):
+        specfile.read(tmp_path / "gone.yaml")
+
+
+def test_a_split_that_is_a_link_out_of_the_project_is_not_read(tmp_path: Path) -> None:
+    file = sound(tmp_path / "project")
+    split = tmp_path / "project" / "data" / "test.jsonl"
+    split.rename(tmp_path / "outside.jsonl")
+    split.symlink_to(tmp_path / "outside.jsonl")
+    with pytest.raises(SpecError) as caught:
+        specfile.read(file)
+    told(caught.value, "5:9", "task.data", ("test.jsonl is a link that leaves the project", "--allow-outside"))
+    assert specfile.read(file, allow_outside=True).allow_outside
+
+
+@pytest.mark.timeout(20)  # it would fill the memory
+def test_a_template_that_grows_is_refused(tmp_path: Path) -> None:
+    file = sound(tmp_path, YAML.replace("{{ title }}", "{{ title * 99999999999 }}"))
+    with pytest.raises(DataError, match="multiplies nothing"):
+        question.prepare(specfile.read(file))
+
+
+def test_what_there_are_too_few_rows_for_is_said(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = project / "bench.yaml"
+    file.write_text(file.read_text().replace("k: [2, 3]", "k: [2, 7]"))
+    (project / "data" / "dev.jsonl").unlink()
+    monkeypatch.setattr(sys, "argv", ["harness", "check", str(file)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "arms.few_shot.k: 7 shots, but train has 6 rows" in said
+    assert "arms.prompt: there are no dev rows to choose system on: the first is taken" in said
+
+
+def test_a_script_that_cannot_be_imported_leaves_no_run(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "rule.py").write_text("import no_such_module\n\n\ndef extract(columns):\n    return []\n")
+    ends_with_2(project / "bench.yaml", monkeypatch, capsys)
+    with pytest.raises(SpecError) as caught:
+        question.try_scripts(specfile.read(project / "bench.yaml"))
+    assert [p.path for p in caught.value.problems] == ["arms.rule.call"]
+    assert "ModuleNotFoundError" in str(caught.value)
+    assert not (project / "reports").exists()

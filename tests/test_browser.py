@@ -70,6 +70,8 @@ def test_no_request_no_complaint_no_overflow(browser: Browser, pages: dict[str, 
         assert browser.requests() == []
         assert browser.complaints() == []
         assert browser.ask("document.documentElement.scrollWidth") <= width
+    browser.ask("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    assert browser.ask("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -111,8 +113,11 @@ def test_the_summary_prints_on_one_page(browser: Browser, pages: dict[str, Path]
     assert browser.pdf().startswith(b"%PDF")
 
 
-def test_the_scripts_differences_are_the_static_ones(browser: Browser, page: Path) -> None:
+@pytest.mark.parametrize("name", ["one run", "in many scripts"])
+def test_the_scripts_differences_are_the_static_ones(browser: Browser, page: Path, name: str, tmp_path: Path) -> None:
     """Words that are in an answer and not in its target are marked alike by text.py and by page.js."""
+    if name == "in many scripts":
+        page = written(reports.worldly(tmp_path / "run"), tmp_path)
     browser.open(page, scripts=False)
     browser.send("Emulation.setScriptExecutionDisabled", value=False)
     taken = """Object.fromEntries([...document.querySelectorAll('%s details.example')].map(d => [

@@ -146,7 +146,7 @@ TO_OTHER = "{technique: cascade, first: prompt, then: other}\n  other:"
         ("{technique: cascade, first: nowhere, then: prompt}", "there is no arm 'nowhere'"),
         ("{technique: cascade, first: prompt, then: prompt}", "are the same"),
         ("{technique: cascade, first: rule, then: prompt}", "gives no log-probabilities"),
-        ("{technique: cascade, first: prompt, then: cascade}", "there is no arm 'cascade'"),
+        ("{technique: cascade, first: prompt, then: cascade}", "cannot stand on itself"),
         ("{technique: cascade, first: prompt, then: few_shot, escalate: [0.1, 2]}", "escalate"),
         ("{technique: cascade, first: prompt, then: few_shot, model: tuned}", "means nothing"),
         (f"{TO_OTHER} {{technique: few_shot, model: cascade}}", "no model of its own"),

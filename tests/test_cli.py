@@ -45,6 +45,12 @@ def test_a_run_from_check_to_compare(project: Path) -> None:
     assert all(c["difference"]["delta"] == 0 for c in json.loads(same.stdout))
 
 
+def test_a_look_writes_nothing(project: Path) -> None:
+    before = {f: f.stat().st_mtime_ns for f in project.rglob("*")}
+    assert harness(project, "check", "bench.yaml").returncode == 0
+    assert {f: f.stat().st_mtime_ns for f in project.rglob("*")} == before
+
+
 def test_gates_decide_the_exit_code(project: Path) -> None:
     assert harness(project, "run", "bench.yaml").returncode == 0
     file = project / "bench.yaml"

@@ -90,6 +90,12 @@ def test_exit_codes(recipes: Path, validate: ModuleType, capsys: pytest.CaptureF
     assert validate.main([str(recipes / "nowhere")]) == 2
 
 
+def test_a_byte_order_mark(recipes: Path, validate: ModuleType) -> None:
+    path = recipes / "dev.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert whats(validate, recipes) == ["a byte order mark"]
+
+
 def test_not_utf8(recipes: Path, validate: ModuleType) -> None:
     path = recipes / "dev.jsonl"
     path.write_bytes(path.read_bytes() + "é".encode("latin-1"))
@@ -134,11 +140,16 @@ def three(lines: list[str]) -> list[str]:
 
 SHARED, NEAR = "two rows that share over half of their lines", "near-duplicates in two splits"
 BROKEN = "a broken character or a line break inside a line"
+JOINED = "a label with an amount, or with two things in it"
 UNCLEAN, UNFOUND = "a label that is not normalised", "a label that is in no line"
 FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ("an id of a test row", {"id": lambda r: r["id"]}, "an id that stands twice"),
     ("a line break", {"ingredients": ["1 zyzzyva\n", "wug", "plim"]}, BROKEN),
     ("a broken character", {"title": "Cr\ufffdme"}, BROKEN),
+    ("another encoding", {"title": "Cr\u00c3\u00a8me"}, BROKEN),
+    ("a space that nobody sees", {"ingredients": ["1 zyz\u200bzyva", "wug", "plim"]}, BROKEN),
+    ("two things in a label", {"ingredients": ["zyz and wug", "plim", "1 plim"], "generic": ["zyz and wug"]}, JOINED),
+    ("an amount in a label", {"generic": ["3 qk zyzzyva"]}, JOINED),
     ("half of a row's lines", {"ingredients": lambda r: [*r["ingredients"], "1 zyzzyva, wug, plim"]}, SHARED),
     ("lines that differ in amounts", {"ingredients": lambda r: ["77 " + x for x in r["ingredients"]]}, SHARED),
     ("a near-duplicate", {"title": lambda r: r["title"], "ingredients": lambda r: three(r["ingredients"])}, NEAR),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from harness import baselines, gates, ratios, specfile
 from harness.cli import app
-from harness.errors import Incomplete, SpecError
+from harness.errors import DataError, Incomplete, SpecError
 from harness.gating import GateOutcome
 from harness.store import RunDirectory
 from tests.gated import BENCHMARK, N, change_lines, edit, run, write
@@ -152,6 +155,23 @@ def corrupt_baseline(bench: Path) -> None:
     file.write_bytes(file.read_bytes()[:3000])
 
 
+def signed(bench: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the baseline and make its digest fit: what a careful forger, or a copy under another name, would hold."""
+    file = bench.parent / "benchmarks" / "baselines" / "bench.json"
+    body = json.loads(file.read_text())
+    change(body)
+    body["digest"] = baselines.signature(msgspec.convert(body, baselines.Baseline))
+    file.write_text(json.dumps(body))
+
+
+def of_another_benchmark(bench: Path) -> None:
+    signed(bench, lambda body: body.update(benchmark="other"))
+
+
+def of_other_ids(bench: Path) -> None:
+    signed(bench, lambda body: body["ids"].__setitem__(1, "t999"))
+
+
 @pytest.mark.parametrize(
     ("spoil", "arm", "words"),
     [
@@ -164,6 +184,8 @@ def corrupt_baseline(bench: Path) -> None:
         (unsaid_scorer, "prompt", "does not say which scorer"),
         (no_baseline, "prompt", "there is no saved baseline"),
         (corrupt_baseline, "prompt", "no JSON"),
+        (of_another_benchmark, "prompt", "is of another benchmark: other"),
+        (of_other_ids, "prompt", "1 new, 1 gone"),
     ],
     ids=lambda v: getattr(v, "__name__", None),
 )
@@ -175,6 +197,43 @@ def test_what_cannot_be_compared_is_an_error(bench: Path, spoil: Callable[[Path]
     assert words in found.sentence
     assert any(line.startswith("next: ") for line in found.details)
     assert report.exit_code == 2
+
+
+def test_a_score_that_cannot_be_is_said_with_what_was_read(bench: Path):
+    change_lines(stored(bench).scores, lambda line: line | {"value": 2.0} if line["example"] == "t003" else line)
+    found = gates.check(bench).outcomes[0]
+    assert found.status == "error"
+    assert found.details[:2] == ("read: 2.0", "valid: one score in [0, 1] for each trial of a test example")
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        "arm: prompt, not_worse_than: saved, on: accuracy",
+        "arm: prompt, not_worse_than: tuned, on: accuracy",
+        "arm: tuned, min: 0.8, on: accuracy",
+        "arm: tuned, not_worse_than: prompt, on: seconds, margin: 0.9",
+    ],
+)
+def test_one_cluster_answers_nothing_and_more_of_it_would_not_either(tmp_path: Path, gate: str):
+    bench = write(tmp_path, group=lambda i: "one")
+    edit(bench, "  input:", "  cluster: group\n  input:")
+    baselines.bless(run(bench), "the first run, looked through")
+    edit(tmp_path / "fake.py", "number % 3 == 0", "number % 3 == 1")
+    text = bench.read_text().partition("gates:")[0] + f"gates: {{it: {{{gate}}}}}\n"
+    bench.write_text(text)
+    directory = run(bench)
+
+    def timed(line: dict[str, Any]) -> dict[str, Any]:
+        line["completion"]["seconds"] = 0.1 + len(line["arm"]) * int(str(line["example"])[1:]) / 1e4
+        return line
+
+    change_lines(directory.trials, timed)
+    (found,) = gates.check(bench).outcomes
+    said = " ".join(found.details)
+    assert (found.status, found.more) == ("inconclusive", None)
+    assert "fewer than 6 clusters (there is 1)" in said
+    assert "examples would decide" not in said
 
 
 def test_missing_answers_make_it_incomplete(bench: Path):
@@ -282,13 +341,33 @@ def test_severity_softens_failures_but_not_what_cannot_be_asked():
     assert gates.exit_code([made("fail", "error"), made("error", "error")], strict=False) == 1
 
 
+def test_what_only_warns_is_not_counted_as_a_failure(bench: Path):
+    bench.write_text(BENCHMARK + "gates: {it: {arm: tuned, min: 0.99, on: accuracy, severity: warn}}\n")
+    report = gates.check(bench)
+    assert report.exit_code == 0
+    assert "1 warned · run" in gates.text(report)
+    body = gates.markdown(report.outcomes)
+    assert body.startswith("### Gates: 1 warned\n")
+    assert "| ⚠️ fail (warn) | tuned" in body
+
+
+def test_a_folder_that_is_no_run_is_not_called_unfinished(bench: Path):
+    with pytest.raises(DataError, match="this folder holds no run"):
+        gates.check(bench.parent)
+
+
 def test_seconds_of_another_machine_are_refused(bench: Path):
     gate = "arm: tuned, not_worse_than: saved, on: seconds, margin: 0.2"
     assert one(bench, gate).status == "pass"
     edit(stored(bench).file("manifest.json"), '"processors":', '"processors":9')
     found = one(bench, gate)
     assert found.status == "error"
-    assert "two machines" in found.sentence
+    assert "not compared, another machine" in found.sentence
+    assert gates.check(bench).exit_code == 2
+    warned = one(bench, f"{gate}, severity: warn")
+    assert (warned.status, gates.check(bench, strict=True).exit_code) == ("inconclusive", 0)
+    assert warned.sentence == found.sentence
+    assert "not compared, another machine" in gates.text(gates.check(bench))
 
 
 def test_slower_and_dearer_answers_are_found(bench: Path):
@@ -391,6 +470,17 @@ def test_markdown_is_safe_and_puts_failures_first(monkeypatch: pytest.MonkeyPatc
     gates.step_summary(body)
     gates.step_summary(body)
     assert (tmp_path / "s.md").read_text() == 2 * (body + "\n")
+
+
+def test_a_step_summary_that_cannot_be_written_changes_no_exit_code(
+    bench: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
+    made = CliRunner().invoke(app, ["gate", str(bench)])
+    assert made.exit_code == 0
+    assert "the step's summary was not written" in made.output
+    edit(bench, "min: 0.8", "min: 0.99")
+    assert CliRunner().invoke(app, ["gate", str(bench)]).exit_code == 1
 
 
 @pytest.mark.parametrize(

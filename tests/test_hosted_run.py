@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 from pathlib import Path
 
@@ -32,6 +33,9 @@ def test_a_hosted_benchmark_runs_and_leaves_nothing(
         tuning.settings(monkeypatch, server)
         result = asyncio.run(pipeline.run_benchmark(specfile.read(file)))
         assert result.fresh
+        assert result.directory.file("outlook.json").exists()
+        page = result.directory.file("report.html").read_text("utf-8")
+        assert re.search(r"<dt>asked before</dt><dd><b>(can be tuned|not said before a job)</b>", page)
         asked = len(server.requests)
         assert not asyncio.run(pipeline.run_benchmark(specfile.read(file))).fresh
         assert len(server.requests) == asked
@@ -103,6 +107,39 @@ def test_an_endpoint_that_refuses_every_request_stops_the_run(tmp_path: Path, mo
     assert asked == 10  # the dev rows
 
 
+def test_refusals_of_the_test_rows_alone_are_no_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would stand as zeros for ever: the run stops, and goes on once the mistake is mended."""
+    monkeypatch.setenv("GATEWAY_KEY", KEY)
+    server = ChatServer(
+        answer=lambda call: "red", rule=lambda call: status(400, "no such field") if call.number >= 10 else None
+    )
+    with Thread(server):
+        file = at_gateway(tmp_path, server.url)
+        with pytest.raises(ModelError, match="refuses every request: 400: no such field"):
+            run(file)
+        assert len(server.calls) < 10 + 10 + 4
+        server.rule = None
+        result = run(file)
+    assert result.fresh
+    assert all(trial.failure is None for trial in result.directory.read_trials())
+
+
+def test_one_refused_row_under_a_model_with_a_longer_name_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for `my-model`, an endpoint says that `my-model-2026-01-01` answered."""
+    monkeypatch.setenv("GATEWAY_KEY", KEY)
+    server = ChatServer(
+        answer=lambda call: "red",
+        reply={"model": "my-model-2026-01-01"},
+        rule=lambda call: status(400, "this row is odd") if call.number in (3, 12) else None,
+    )
+    with Thread(server):
+        result = run(at_gateway(tmp_path, server.url))
+    failed = [t.failure.type for t in result.directory.read_trials() if t.failure]
+    assert failed == ["invalid"]
+
+
 @pytest.mark.parametrize(
     ("key", "port", "says"),
     [("another", None, r"(?s)401: .*set GATEWAY_KEY to a key"), (KEY, 9, "(?s)no connection: .*check that a server")],
@@ -122,6 +159,37 @@ def test_a_key_that_is_taken_back_is_named_as_what_to_mend(tmp_path: Path, monke
     said = r"set GATEWAY_KEY to a key .* accepts; then run the same command again"
     with Thread(server), pytest.raises(Incomplete, match=said):
         run(at_gateway(tmp_path, server.url))
+
+
+@pytest.mark.parametrize("stop_after", [0, 25])  # on dev and on test
+def test_a_wait_of_days_ends_the_run_and_says_when_to_come_back(
+    stop_after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_KEY", KEY)
+    tired = status(429, "the day's tokens are used", "rate_limit_exceeded", {"retry-after": "864000"})
+    server = ChatServer(answer=lambda call: "red", rule=lambda call: tired if call.number >= stop_after else None)
+    with Thread(server):
+        file = at_gateway(tmp_path, server.url)
+        with pytest.raises(Incomplete, match=r"(?s)a pause of 10 days: come back after .* UTC.*only what is missing"):
+            run(file)
+        assert len(server.calls) <= stop_after + 4  # those that were on their way
+        answered = {c.user for c in server.calls if not c.status or c.status == 200}
+        before, server.rule = len(server.calls), None
+        assert run(file).fresh
+        assert not answered & {c.user for c in server.calls[before:]}
+
+
+@pytest.mark.parametrize(
+    "header", ["1e30", "-5", "nan", "Sun, 22 Nov 2099 10:00:00 GMT", "Sun, 22 Nov 2020 10:00:00 GMT"]
+)
+def test_a_wait_that_nobody_can_mean_stops_nothing(
+    header: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_KEY", KEY)
+    tired = status(429, "slow down", "rate_limit_exceeded", {"retry-after": header})
+    server = ChatServer(answer=lambda call: "red", rule=lambda call: tired if call.number in (3, 20) else None)
+    with Thread(server):
+        assert run(at_gateway(tmp_path, server.url)).fresh
 
 
 def test_a_model_that_a_gateway_tuned_stays_at_the_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

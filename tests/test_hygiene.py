@@ -161,6 +161,32 @@ class TestPlantedLeaks:
         found = find_leaks(tasks(test, train))
         assert [(f.kind, f.ids) for f in found] == [("duplicate", ("leak", "t0"))]
 
+    def test_a_boilerplate_that_all_share_gives_no_flood_and_hides_no_leak(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """400 rows behind one long prompt, nearly all pairs alike: every row is flagged, its gravest pair is told."""
+        monkeypatch.setattr("harness.hygiene.FLOOD", 500)
+        rng = random.Random(8)
+        prompt = [" ".join(lines(rng, 6))]
+        train = [row(f"t{n}", [*prompt, *lines(rng, 4)], "train") for n in range(200)]
+        test = [row(f"e{n}", [*prompt, *lines(rng, 4)]) for n in range(200)]
+        copy, close = list(train[190].input["ingredients"].splitlines()), train[180].input["ingredients"].splitlines()
+        test += [row("copy", copy), row("close", one_line_new(rng, close))]
+        found = find_leaks(tasks(test, train))
+        assert len(found) < 500 + 202 * 2 * 8
+        assert flagged_test_ids(found) == {e.id for e in test}
+        assert ("duplicate", ("copy", "t190")) in {(f.kind, f.ids) for f in found}
+        monkeypatch.setattr("harness.hygiene.FLOOD", 10**9)
+        every = find_leaks(tasks(test, train))
+        assert len(every) > 20_000
+        assert set(found) <= set(every)
+
+        def gravest(findings: tuple[Finding, ...]) -> dict[str, str]:
+            grave = ("similar", "near_duplicate", "duplicate")
+            return {f.ids[0]: f.kind for f in sorted(findings, key=lambda f: grave.index(f.kind))}
+
+        assert gravest(found) == gravest(every)
+
     def test_the_key_decides_where_the_task_has_one(self) -> None:
         def ask(id: str, question: str, schema: str, split: SplitName) -> Example:
             return Example(id, {"schema": schema, "question": question}, "select", split, key=question)
@@ -277,7 +303,7 @@ class TestSimilar:
         rng = random.Random(5)
         texts = [" ".join(lines(rng)) for _ in range(40)]
         whole = sorted(similar(texts, texts, 0.1))
-        for name, value in (("_PAIRS", 100), ("BLOCK", 7), ("_LOOKED", 5), ("_CHUNK", 3)):
+        for name, value in (("_PAIRS", 100), ("BLOCK", 7), ("BLOCK_GRAMS", 900), ("_LOOKED", 5), ("_CHUNK", 3)):
             monkeypatch.setattr(f"harness.overlap.{name}", value)
         assert sorted(similar(texts, texts, 0.1)) == whole
 
@@ -314,6 +340,13 @@ SECRETS = {
     "https://cook:" + "hunter2pass@kitchen.internal/": "Basic Auth",
     "sk_live_" + "0123456789abcdefghijklmn": "Stripe",
     "xoxb-" + "123456789012-1234567890123-abcdefghijklmnopqrstuvwx": "Slack",
+    "sk-proj-" + "Ab1_" * 20: "access token",
+    "sk-ant-api03-" + "Ab1-" * 23: "access token",
+    "AIza" + "SyD-9tSrke72PouQMnMX-a7eZSW0jkFMBWY": "access token",
+    "hf_" + "AbCdEfGhIjKlMnOpQrStUvWxYzAbCdEfGh": "access token",
+    "npm_" + "abcdefghijklmnopqrstuvwxyz0123456789": "access token",
+    "-----BEGIN ENCRYPTED " + "PRIVATE KEY-----": "private key",
+    "aws_secret_access_key = " + "wJalrXUtnFEMI/K7MDENG/bPxRfiCYzzzzzzzKEY": "access token",
 }
 
 
@@ -342,6 +375,7 @@ class TestPrivate:
             "ISBN 978-0-306-40615-7, batch 20240131",
             "1234567890123456 grains of sand",
             "the secret: a pinch of love; the password = butter",
+            "from sk-learn-and-its-many-longer-names-without-any-number import it",
             "pH 7.4, 3.14159265358979, 2026-01-31 12:30:00",
             "Tel Aviv salad @home, serves 4-6",
         ],

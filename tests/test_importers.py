@@ -172,7 +172,8 @@ tests:
         "providers[3]: openai:gpt-4.1 is left out: every arm runs on one base model, claude-sonnet-4-5",
         "several prompts became system prompts",
     )
-    checked(made, project, monkeypatch)
+    arms = checked(made, project, monkeypatch).located.benchmark.arms
+    assert list(arms) == ["prompt_1", "prompt_2", "prompt_3"]  # one row: there is no dev to choose on
 
 
 def test_variables_are_columns(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import judging, pipeline, specfile
+from harness import gates, judging, pipeline, specfile, stats
 from harness.answer import Answer
 from harness.cache import Cache
 from harness.errors import DataError, Incomplete, SpecError
@@ -299,8 +299,8 @@ def test_the_digest_holds_what_decides_and_no_labels() -> None:
         (MetricSpec(scorer="exact", judge="openai/x"), "exact asks no judge"),
         (MetricSpec(scorer="rubric", judge="openai/x"), "needs the setting `rubric`"),
         (MetricSpec(scorer="rubric", judge="openai/x", settings={"rubric": RUBRIC[:3]}), r"settings\.rubric"),
-        (MetricSpec(scorer="faithfulness", judge="openai/x", primary=True), "cannot be what decides"),
-        (MetricSpec(scorer="faithfulness", judge="openai/x", guardrail=True), "cannot be a guardrail"),
+        (MetricSpec(scorer="faithfulness", judge="openai/x", primary=True), "cannot be what decides without labels"),
+        (MetricSpec(scorer="faithfulness", judge="openai/x", guardrail=True), "cannot be a guardrail without labels"),
     ],
 )
 def test_what_a_judged_metric_cannot_be_is_told(metric: MetricSpec, said: str) -> None:
@@ -341,7 +341,7 @@ def test_a_label_is_of_an_answer_whichever_arm_gave_it(tmp_path: Path) -> None:
 
 def benchmark(folder: Path, url: str, more: str = "", run: str = "") -> Path:
     """The gates' benchmark with a judge who takes every `red` for right, at a dollar a million tokens."""
-    file = gated.write(folder, "", n=200)
+    file = gated.write(folder, "gates: {kept: {arm: tuned, not_worse_than: prompt, on: taste, margin: 0.5}}\n", n=200)
     judge = f'{{id: judge-1, base_url: "{url}", api_key_env: JUDGE_KEY, usd_per_mtok: {{input: 1, output: 1}}}}'
     metric = f"  taste: {{scorer: rubric, judge: {judge}, settings: {{rubric: [a, b, c, d, e]{more}}}}}\n"
     gated.edit(file, "run: {", metric + "run: {max_concurrency: 32, " + run)
@@ -377,6 +377,8 @@ def test_a_run_with_a_judge_says_so_everywhere_and_keeps_its_cost_apart(
         for name, text in outputs(found, capsys).items():
             assert "by judge only" in text, name
             assert "judge-1" in text, name
+        (kept,) = gates.check(tmp_path / "bench.yaml").outcomes
+        assert kept.sentence.endswith(", by judge only")
         assert "| taste (by judge only) |" in found.directory.file("summary.md").read_text()
         assert "of 100, by judge only</small>" in found.directory.file("report.html").read_text()
         assert taste.by_judge_only
@@ -423,6 +425,9 @@ def test_labels_correct_a_judge_that_errs_with_the_arm(tmp_path: Path, capsys: p
         assert "labels marked synthetic, which no person gave" in text, name
         assert "by judge only" not in text, name
     assert "indicative" not in taste.note
+    (kept,) = gates.check(tmp_path / "bench.yaml").outcomes
+    assert kept.sentence.endswith(", corrected by 120 labels")
+    assert (kept.value, kept.low, kept.high) == (c.delta, c.low, c.high)
 
 
 def test_the_judge_is_estimated_and_its_key_looked_at(tmp_path: Path) -> None:
@@ -483,9 +488,154 @@ def test_corrected_intervals_hold_the_truth_with_a_biased_judge_and_failed_answe
         board = SimpleNamespace(ids=ids, failed=failed, values={("a", "m"): truth["a"], ("b", "m"): flattered})
         sample = rng.choice(n, 120, replace=False)
         known = {a: {ids[i]: float(truth[a][i]) for i in sample if not failed[a][i]} for a in "ab"}
-        found = judging.corrected("m", board, Labels(known), "a", "b")  # type: ignore[arg-type]
-        assert found is not None
+        board.labels = {"m": Labels(known)}
+        column = judging.corrected(board, "m", "a", "b")  # type: ignore[arg-type]
+        assert column is not None
+        found = stats.decide_difference(column)
         held += found.low <= gap <= found.high
-        biased += found.judge_delta < gap - 0.05
+        biased += column.judge.mean() < gap - 0.05
     assert biased > 390
     assert held >= 372  # 93 %
+
+
+# A judge that decides
+
+
+def deciding(folder: Path, url: str, rows: list[dict[str, Any]], role: str = "primary: true") -> Path:
+    """The benchmark with the judge as primary or guardrail, and a file of labels."""
+    labels(folder, *rows)
+    file = benchmark(folder, url, ", labels: labels.jsonl")
+    words = np.random.default_rng(0)
+    gated.change_lines(  # rows that are no near duplicates of each other
+        folder / "data" / "test.jsonl",
+        lambda row: row | {"text": f"{words.bytes(20).hex()} number {int(row['id'][1:])}"},
+    )
+    if role.startswith("primary"):
+        gated.edit(file, "accuracy: {scorer: exact, primary: true}", "accuracy: {scorer: exact}")
+    gated.edit(file, "taste: {", f"taste: {{{role}, ")
+    return file
+
+
+def answered(arm: str, i: int) -> str:
+    wrong = i % (11 if arm == "tuned" else 3) == 0
+    return ("blue" if i % 2 else "red") if wrong else ("red" if i % 2 else "blue")
+
+
+def label_rows(counts: dict[str, int], **more: Any) -> list[dict[str, Any]]:
+    """True labels of so many test answers of each arm, at random, the same examples where the counts are alike."""
+    picked = np.random.default_rng(3).permutation(200).tolist()
+    return [
+        {"example": f"t{i:03d}", "text": (text := answered(arm, i)), "arm": arm,
+         "label": float(text == ("red" if i % 2 else "blue")), **more}
+        for arm, count in counts.items()
+        for i in picked[:count]
+    ]  # fmt: skip
+
+
+TRUE_GAP = float(np.mean([(i % 11 != 0) - (i % 3 != 0) for i in range(200)]))
+
+
+@pytest.mark.parametrize("synthetic", [False, True])
+def test_a_judge_may_decide_once_labels_correct_it_and_every_output_says_by_what(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], synthetic: bool
+) -> None:
+    rows = label_rows({"prompt": 120, "tuned": 120}, **({"synthetic": True} if synthetic else {}))
+    server = ChatServer(answer=fond_of_red)
+    with Thread(server):  # type: ignore[arg-type]
+        found = result(deciding(tmp_path, server.url, rows))
+    made, (taste,) = found.verdict.comparison, found.verdict.judged
+    assert found.verdict.beat == "yes"
+    assert made.metric == "taste"
+    assert (made.n_labelled, made.synthetic) == (120, synthetic)
+    (c,) = taste.corrected
+    assert (made.delta, made.low, made.high) == (c.delta, c.low, c.high)
+    assert abs(made.delta - TRUE_GAP) < abs(c.judge_delta - TRUE_GAP)
+    assert made.low < TRUE_GAP < made.high
+    assert made.method == "plus-two t, corrected by 120 labels + sign-flip"
+    who = "labels marked synthetic" if synthetic else "human labels"
+    for name, text in outputs(found, capsys).items():
+        assert f"by a judge that {who} of 120 examples correct" in text, name
+        assert "kappa 0." in text, name
+        assert "agrees on" in text, name
+        assert "by judge only" not in text, name
+    assert "sign-flip test of the corrected differences agrees" in found.verdict.because
+
+
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        ({"prompt": 99, "tuned": 120}, r"got: prompt 99 \(lacks 1\)"),
+        ({"prompt": 100, "tuned": 20}, r"got: tuned 20 \(lacks 80\)"),
+        ({"tuned": 120}, r"got: prompt 0 \(lacks 100\)"),
+        ({"prompt": 120, "tunde": 120}, r"tuned 0 \(lacks 100\).*label test answers of tuned"),
+    ],
+)
+@pytest.mark.parametrize("role", ["primary: true", "guardrail: true"])
+def test_check_refuses_a_judge_that_decides_with_too_few_labels(
+    tmp_path: Path, counts: dict[str, int], told: str, role: str
+) -> None:
+    file = deciding(tmp_path, "http://127.0.0.1:1/v1", label_rows(counts), role)
+    with pytest.raises(DataError, match=f"(?s)100 labelled test answers of every arm.*{told}") as error:
+        pipeline.prepare(specfile.read(file))
+    assert "metrics.taste.settings.labels" in str(error.value)
+
+
+def test_labels_of_unknown_rows_and_of_no_arm_do_not_count(tmp_path: Path) -> None:
+    rows = label_rows({"prompt": 120, "tuned": 120})
+    for row in rows[:30]:
+        row["example"] = "z" + row["example"]
+    for row in rows[120:140]:
+        del row["arm"]
+    file = deciding(tmp_path, "http://127.0.0.1:1/v1", [*rows, *rows])
+    said = r"got: prompt 90 \(lacks 10\)(?s:.)*40 of 480 rows have no `arm`"
+    with pytest.raises(DataError, match=said):
+        pipeline.prepare(specfile.read(file))
+
+
+def test_a_lone_judged_metric_is_the_primary_one_and_needs_labels_too(tmp_path: Path) -> None:
+    file = benchmark(tmp_path, "http://127.0.0.1:1/v1")
+    gated.edit(file, "  accuracy: {scorer: exact, primary: true}\n", "")
+    with pytest.raises(DataError, match=r"(?s)is primary only with 100.*add `settings: \{labels: FILE\}`"):
+        pipeline.prepare(specfile.read(file))
+
+
+def test_labels_of_other_answers_than_this_runs_leave_the_answer_open(tmp_path: Path) -> None:
+    """The file has labels enough, but the arm answers otherwise by now: known only after the run."""
+    rows = label_rows({"prompt": 120, "tuned": 120})
+    for row in rows[:25] + rows[120:145]:
+        row["text"] = "an older answer"
+    server = ChatServer(answer=fond_of_red)
+    with Thread(server):  # type: ignore[arg-type]
+        found = result(deciding(tmp_path, server.url, rows)).verdict
+    assert (found.beat, found.reason) == ("inconclusive", "labels")
+    assert "(too few labels)" in found.sentence
+    assert "95 examples with both answers labelled" in found.because
+    assert "Labels of this run's own answers, 100 of each arm" in found.would_change[0]
+
+
+def test_a_judged_guardrail_is_held_by_the_corrected_difference(tmp_path: Path) -> None:
+    rows = label_rows({"prompt": 150, "tuned": 150})
+    for row in rows:  # where the two differ people are for the prompt, whatever the judge says
+        row["label"] = float(row["text"] == answered("prompt", int(row["example"][1:])))
+    server = ChatServer(answer=fond_of_red)
+    with Thread(server):  # type: ignore[arg-type]
+        found = result(deciding(tmp_path, server.url, rows, "guardrail: true, margin: 0.05")).verdict
+    (guard,) = found.guardrails
+    assert (found.beat, found.reason, guard.answer) == ("no", "guardrail", "no")
+    assert guard.comparison.n_labelled == 150
+    assert guard.comparison.method == "plus-two t, corrected by 150 labels, non-inferiority"
+    assert "by a judge that human labels of 150 examples correct" in found.because
+
+
+def test_corrected_intervals_take_whole_clusters(tmp_path: Path) -> None:
+    server = ChatServer(answer=fond_of_red)
+    rows = label_rows({"prompt": 150, "tuned": 150})
+    with Thread(server):  # type: ignore[arg-type]
+        file = deciding(tmp_path, server.url, rows)
+        gated.change_lines(tmp_path / "data/test.jsonl", lambda row: row | {"cluster": f"c{int(row['id'][1:]) // 10}"})
+        found = result(file).verdict
+    made = found.comparison
+    assert made.n_clusters == 20
+    assert made.method == "plus-two t, clustered, corrected by 150 labels + sign-flip"
+    assert found.judged[0].corrected[0].low == made.low
+    assert "clusters are not counted" not in found.judged[0].note

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
 HARNESS = Path(__file__).parent.parent / "harness"
 READING = ("compare", "verdict", "reading", "report", "console", "gates", "baselines")
-MAKING = ("runner", "workbench", "estimate", "preflight", "pipeline", "check")
+MAKING = ("runner", "workbench", "estimate", "preflight", "question", "pipeline", "check")
 HEAVY = ("torch", "transformers", "chromadb", "ragas", "trl", "pandas", "openvino", "openvino_genai", "openai",
          "sentence_transformers", "scipy.stats", "sklearn", "datasets", "pyarrow", "genai_prices", "ray")  # fmt: skip
 
@@ -47,6 +49,32 @@ def test_there_is_no_import_loop() -> None:
 
     for name in graph:
         visit(name, ())
+
+
+def test_imports_go_down_the_table_of_the_architecture() -> None:
+    text = (HARNESS.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    table = text.split("## Layers")[1].split("\n## ")[0]
+    rows = [line.split("|")[2] for line in table.splitlines() if line.startswith("|")][2:]
+    here = {str(p.relative_to(HARNESS).with_suffix("")).removesuffix("/__init__"): p for p in modules()}
+    layer: dict[str, int] = {}
+    for i, row in reversed(list(enumerate(rows))):  # `models/base` stands above `models/*`
+        for name in re.findall(r"`([\w/*]+)`", row):
+            layer |= {m: i for m in here if m == name or fnmatch(m, name) or m == name.removesuffix("/*")}
+    assert sorted(set(here) - set(layer)) == ["__init__", "__main__"]
+    upwards = [
+        f"{name} imports {other}"
+        for name, path in here.items()
+        for other in (m.removeprefix("harness.").replace(".", "/") for m in imports(path))
+        if other in layer and layer.get(name, 99) < layer[other]
+    ]
+    assert upwards == []
+
+
+def test_the_architecture_names_what_a_run_writes() -> None:
+    text = (HARNESS.parent / "ARCHITECTURE.md").read_text(encoding="utf-8").split("## A run directory")[1]
+    named = set(re.findall(r"`(\w+\.\w+)`", text.split("The digest is")[0]))
+    run = HARNESS.parent / "reports" / "example" / "recipes"
+    assert {n for n in named if not (run / n).exists()} == set()
 
 
 @pytest.mark.parametrize("part", READING)

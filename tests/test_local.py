@@ -23,6 +23,7 @@ from harness.models.local import LocalModel, open_local
 from harness.models.tokenizer import Tokenizer
 from harness.models.weights import digest_of
 from harness.models.worker import Job, Options
+from harness.tuners.lora import tokenize
 from tests import tiny
 
 pytest.importorskip("openvino_genai")
@@ -179,6 +180,23 @@ def test_a_killed_engine_is_told_and_nobody_waits_for_ever(directory: Path) -> N
     on(open_local(directory, engine="openvino"), use)
 
 
+def test_a_job_for_an_engine_that_just_ended_leaves_no_pipe_open(directory: Path) -> None:
+    """Nobody knows of its end yet, so the job is written: into a pipe that is broken."""
+
+    async def use(model: LocalModel) -> None:
+        await model.generate(ask("warm", 1))
+        process = model._process
+        assert process
+        os.kill(process.pid, signal.SIGKILL)
+        process._popen.wait()
+        process._outbox.put(Job(99))
+        await model.close()
+        assert process._popen.stdin
+        assert process._popen.stdin.closed
+
+    on(open_local(directory, engine="openvino"), use)
+
+
 def alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -223,10 +241,50 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert not alive(pid)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel of Linux")
+def test_a_killed_parent_leaves_no_worker_that_holds_the_interpreter_lock() -> None:
+    worker = """
+import ctypes, sys
+from harness.models import worker
+def held(name, options):
+    sys.stderr.write("held")
+    sys.stderr.flush()
+    ctypes.PyDLL(None).sleep(60)
+worker._open = held
+sys.argv[1:] = ["openvino", "{}"]
+worker.main()
+"""
+    worker = worker.replace(
+        '"{}"', repr('{"directory":"","weights":"","eos":[],"max_batch":1,"threads":null,"cache_mb":1}')
+    )
+    parent = f"""
+import os, signal, subprocess, sys
+pipe = subprocess.PIPE
+made = subprocess.Popen([sys.executable, "-c", {worker!r}], stdin=pipe, stdout=pipe, stderr=pipe)
+assert made.stderr.read(4) == b"held"
+print(made.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=False)
+    pid, until = int(done.stdout), time.monotonic() + 10
+    while alive(pid) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not alive(pid)
+
+
+def test_a_worker_outlives_the_thread_that_asked_first(directory: Path) -> None:
+    model = open_local(directory, engine="openvino")
+    asyncio.run(model.generate(ask("x")))  # its threads end with this loop
+    pid = model.pid
+    time.sleep(0.3)
+    assert on(model, lambda m: m.generate(ask("y"))).text is not None
+    assert pid is not None
+
+
 def test_weights_that_the_engine_cannot_load_are_told(directory: Path, tmp_path: Path) -> None:
     broken = make(tmp_path / "broken")
     (broken / "model.safetensors").write_bytes(b"no weights")
-    with pytest.raises(ModelError, match="stopped: "):
+    with pytest.raises(ModelError, match="cannot load the weights of"):
         on(open_local(broken, engine="transformers"), lambda m: m.generate(ask("x")))
 
 
@@ -303,6 +361,24 @@ def test_the_choice_is_measured_once_and_then_known(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(engines, "_texts", never)
     assert asyncio.run(choose_engine(directory, prompts)) == chosen == pick(directory)
+
+
+def test_weights_that_the_fast_engine_cannot_load_go_to_transformers_and_that_is_said(tmp_path: Path) -> None:
+    directory = tiny.model(tmp_path / "m")  # a tokenizer without merges, which llama.cpp's format wants
+    chosen = asyncio.run(choose_engine(directory, [ask("x").messages], max_tokens=4))
+    assert chosen.engine == "transformers"
+    assert "the fast engine does not run these weights: " in chosen.why
+    assert open_local(directory).engine == "transformers"
+
+    async def asked_for() -> None:
+        model = open_local(directory, engine="openvino")
+        try:
+            with pytest.raises(ModelError, match="cannot load the weights of local/m"):
+                await model.generate(ask("x"))
+        finally:
+            await model.close()
+
+    asyncio.run(asked_for())
 
 
 def test_an_engine_that_disagrees_is_not_taken_and_that_is_said(
@@ -443,3 +519,46 @@ def test_the_embedded_model_says_the_same_on_both_engines() -> None:
         texts[engine] = [c.text for c in answers]
     assert agreement(texts["transformers"], texts["openvino"]).agrees
     assert len(set(texts["openvino"])) > 1
+
+
+def test_a_template_without_a_system_role_gets_the_system_prompt_in_the_first_turn(tmp_path: Path) -> None:
+    """Gemma's and the older Mistral's; training and inference must write the same prompt."""
+    from transformers import AutoTokenizer
+
+    directory = tiny.model(tmp_path / "m")
+    refuse = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    (directory / "chat_template.jinja").write_text(refuse + tiny.TEMPLATE)
+    messages = (Message("system", "Be short."), Message("user", "flour"))
+    folded = (Message("user", "Be short.\n\nflour"),)
+    tokenizer = Tokenizer(directory)
+    assert tokenizer.encode(messages) == tokenizer.encode(folded)
+    assert tokenizer.encode(messages) == tokenizer.encode(folded), "and once it is known"
+    row = [{"role": m.role, "content": m.content} for m in (*messages, Message("assistant", "yes"))]
+    (trained,) = tokenize([row], AutoTokenizer.from_pretrained(directory), None)
+    start = trained["labels"].count(-100)
+    assert trained["input_ids"][:start] == tokenizer.encode(messages)
+    (directory / "chat_template.jinja").write_text("{{ raise_exception('never') }}")
+    with pytest.raises(ModelError, match="its chat template cannot write these messages"):
+        Tokenizer(directory).encode(messages)
+
+
+@pytest.mark.parametrize(
+    ("name", "damaged"),
+    [
+        *[
+            (n, raw)
+            for n in ("config.json", "tokenizer_config.json")
+            for raw in (b'{"a": ', b"\xff\xfe", b"[]", b"null")
+        ],
+        ("generation_config.json", b""),
+        ("tokenizer.json", b"{}"),
+        ("chat_template.jinja", b"{% if"),
+        ("chat_template.jinja", b"\xff"),
+    ],
+)
+def test_a_damaged_file_of_a_model_is_named(tmp_path: Path, name: str, damaged: bytes) -> None:
+    directory = tiny.model(tmp_path / "m")
+    (directory / name).write_bytes(damaged)
+    with pytest.raises(ModelError) as told:
+        open_local(directory).count_tokens(ask("x").messages)
+    assert str(directory) in str(told.value)

@@ -162,6 +162,8 @@ def test_a_redirect_takes_no_key_elsewhere() -> None:
                 await model.generate(ASK)
             await model.close()
             assert not caught.value.retry
+            assert f"redirects to {other.url}/chat/completions" in caught.value.missing.message
+            assert "base URL" in caught.value.missing.fix
             assert not other.calls
 
     asyncio.run(main())
@@ -287,6 +289,13 @@ def test_an_unreachable_server_is_an_outage() -> None:
         asyncio.run(main())
     assert caught.value.unreachable
     assert "http://127.0.0.1:1/v1" in caught.value.missing.fix
+
+
+def test_a_server_that_cuts_the_line_is_there() -> None:
+    """It may have done (and billed) the work: it is asked as often as one that answered before."""
+    with pytest.raises(CallFailed, match="the connection broke: Server disconnected") as caught:
+        once(reset)
+    assert not caught.value.unreachable
 
 
 def test_an_error_in_a_200_is_waited_for_as_its_header_says() -> None:
@@ -571,6 +580,13 @@ def test_the_digest_is_the_endpoint_and_model_and_not_the_patience() -> None:
         ({"retry-after": "soon"}, None),
         ({"retry-after": "-3"}, None),
         ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "864000"}, 864_000.0),
+        ({"retry-after": "Wed, 02 Dec 2026 10:00:00 GMT", "date": "Sun, 22 Nov 2026 10:00:00 GMT"}, 864_000.0),
+        ({"retry-after": "1e30"}, None),
+        ({"retry-after": "1795341600"}, None),  # a Unix time, as some gateways write it
+        ({"retry-after": "Sun, 22 Nov 2099 10:00:00 GMT"}, None),
+        ({"retry-after-ms": "1e30", "retry-after": "9"}, 9.0),
         ({}, None),
     ],
 )
@@ -613,6 +629,13 @@ def test_rate_limits_are_read_and_handed_on() -> None:
 
 
 # Life
+
+
+def test_a_reset_that_nobody_can_mean_is_none() -> None:
+    """A Unix time where seconds are due would stop the endpoint for half a century."""
+    found = limits({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1795341600"})
+    assert found is not None
+    assert (found.requests_left, found.requests_reset) == (0, None)
 
 
 def test_a_closed_model_does_not_answer() -> None:

@@ -12,6 +12,7 @@ import textwrap
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,8 +22,8 @@ from harness.models.budgeted import Budget
 from harness.tuners import hosted_files, leftovers
 from harness.tuners.base import Progress, Tuned, TuneJob
 from harness.tuners.hosted_files import read_curve
-from harness.tuners.hosted_jobs import auto_epochs
-from harness.tuners.service import Service
+from harness.tuners.hosted_jobs import auto_epochs, told
+from harness.tuners.service import Pace, Service
 from harness.tuners.trl_files import write_whole
 from tests import tuning
 from tests.servers import KEY
@@ -148,8 +149,10 @@ def test_killed_at_any_moment_the_job_is_found_and_paid_once(tmp_path: Path, mon
         {"raw": b'{"id": "ftjob-'},
         {"raw": b"<html>502</html>", "headers": {"content-type": "text/html"}, "after": True},
         {"raw": b'{"id": "caf\xe9"}', "after": True},
+        {"raw": b"[]", "after": True},
+        {"raw": b'{"id": null, "data": null, "status": null}', "after": True},
     ],
-    ids=["cut", "503", "500 done", "429", "truncated", "html done", "bad utf-8 done"],
+    ids=["cut", "503", "500 done", "429", "truncated", "html done", "bad utf-8 done", "list done", "nulls done"],
 )
 def test_a_bad_minute_of_the_service_costs_nothing(
     where: str, fault: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -198,6 +201,39 @@ def test_a_failed_job_says_why_and_a_new_one_takes_its_place(tmp_path: Path, mon
 def test_the_error_of_a_healthy_job_is_none(nothing: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = TuningServer(changed={"error": nothing})
     assert run(server, lambda: whole(server, tuning.job(tmp_path, server)), monkeypatch).checkpoints
+
+
+def test_a_service_that_never_says_processed_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "PACE", Pace(0.005, 0.02, 0.2))
+    server = TuningServer(reads=False)
+    job = tuning.job(tmp_path, server)
+    assert run(server, lambda: whole(server, job), monkeypatch).trained_tokens == 4321
+
+
+def test_a_job_that_succeeds_without_a_model_is_not_followed_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "PACE", Pace(0.005, 0.02, 0.2))
+    server = TuningServer(changed={"fine_tuned_model": None})
+    job = tuning.job(tmp_path, server)
+    with pytest.raises(TuneError, match=r"ftjob-001 succeeded, but the service names no model(?s:.*)the job is found"):
+        run(server, lambda: whole(server, job), monkeypatch)
+    server.changed = {}
+    run(server, lambda: whole(server, job), monkeypatch)
+    assert len(server.created) == 1
+
+
+def test_nulls_where_numbers_are_due_lose_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nulls = dict.fromkeys(("created_at", "finished_at", "trained_tokens", "result_files", "hyperparameters", "error"))
+    server = TuningServer(changed=nulls)
+    job = tuning.job(tmp_path, server)
+    tuned = run(server, lambda: whole(server, job), monkeypatch)
+    assert (tuned.seconds, len(tuned.checkpoints)) == (0.0, 3)
+    odd = SimpleNamespace(message=None, data={"step": "three", "total_steps": None, "train_loss": None})
+    good = SimpleNamespace(message="Step 2/6: training loss=1.5", data={"step": 2, "train_loss": None})
+    assert told([odd, good]) == (good.message, 2, 6, None)
 
 
 def test_a_file_that_is_still_being_read_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

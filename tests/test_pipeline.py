@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import choice, pipeline, reading, specfile
+from harness import choice, estimate, pipeline, reading, specfile
 from harness.errors import DataError
+from harness.models.cached import Cached
 from harness.reading import Result
 from harness.records import DevTrial, Fit
 from harness.store import RunDirectory
@@ -236,3 +237,25 @@ def test_the_chosen_checkpoint_is_kept_under_the_name_that_its_tuner_gave_it(
     assert fit.artifact is not None
     assert tuner.kept == [str(project / ".harness" / fit.artifact.model)]
     assert Path(tuner.kept[0]).is_dir()
+
+
+def test_prompts_that_overflow_are_not_timed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A base with a context shorter than the rows is told by its failures, not by an estimate that cannot be made."""
+    located = specfile.read(project / "bench.yaml")
+    bench, tasks = Workbench(located, pipeline.quiet), pipeline.prepare(located).tasks
+
+    async def main() -> list[estimate.Speed | None]:
+        model = await bench.base()
+        bench.max_tokens = 32
+        assert isinstance(model, Cached)
+        found: list[estimate.Speed | None] = []
+        for context in (40, None):
+            monkeypatch.setattr(model.model, "context", context)
+            found.append(await estimate._speed(bench, model, tasks, True))
+        await bench.close()
+        return found
+
+    without, known = asyncio.run(main())
+    assert without is None
+    assert known is not None
+    assert known.answer > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from typer.testing import CliRunner
 
 from harness import baselines
+from harness.cli import app
 from tests.gated import edit, run, write
 
 pytest_plugins = ["pytester"]
@@ -106,6 +109,44 @@ def test_a_warning_is_said_and_does_not_fail(session: pytest.Pytester):
     found = session.runpytest("bench.yaml", "--harness-strict")
     assert found.ret == 0
     found.stdout.fnmatch_lines(["tuned::floor warned: *at least 99.0 % does not hold", "*3 passed*1 warned*"])
+
+
+def test_junit_says_how_severe_each_gate_is_and_json_too(session: pytest.Pytester):
+    edit(session.path / "bench.yaml", "min: 0.8, on: accuracy", "min: 0.99, on: accuracy, severity: warn")
+    session.runpytest("bench.yaml", "--junitxml=out.xml")
+    said = {
+        f"{case.get('classname', '').rpartition('.')[2]}::{case.get('name')}": {
+            p.get("name"): p.get("value") for p in case.iter("property")
+        }
+        for case in ElementTree.parse(session.path / "out.xml").iter("testcase")
+    }
+    severities = {name.rpartition("::")[2]: properties["gate.severity"] for name, properties in said.items()}
+    assert severities == {"worth_it": "error", "regression": "error", "floor": "warn"}
+    assert all("None" not in properties.values() for properties in said.values())
+    printed = CliRunner().invoke(app, ["gate", str(session.path / "bench.yaml"), "--json"])
+    assert {o["severity"] for o in json.loads(printed.output)["outcomes"]} == {"error", "warn"}
+
+
+def test_a_summary_that_cannot_be_written_is_said(session: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(session.path))
+    found = session.runpytest("bench.yaml", "--harness-summary=bench.yaml/x.md")
+    assert found.ret == 0
+    found.stdout.fnmatch_lines(["*step's summary was not written*", "--harness-summary: *"])
+    found.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
+def test_seconds_of_another_machine_do_not_block_where_they_only_warn(session: pytest.Pytester):
+    gate = "  slow: {arm: tuned, not_worse_than: saved, on: seconds, severity: warn}\n"
+    (session.path / "bench.yaml").write_text((session.path / "bench.yaml").read_text() + gate)
+    (manifest,) = (session.path / "reports" / "bench").glob("*/manifest.json")
+    edit(manifest, '"processors":', '"processors":9')
+    found = session.runpytest("bench.yaml", "--harness-strict")
+    assert found.ret == 0
+    found.stdout.fnmatch_lines(
+        ["tuned::slow inconclusive: not compared, another machine: *", "*4 passed*1 inconclusive*"]
+    )
+    edit(session.path / "bench.yaml", ", severity: warn}", "}")
+    session.runpytest("bench.yaml").assert_outcomes(passed=4, failed=1)
 
 
 def test_no_run_and_no_baseline_fail_with_the_next_step(session: pytest.Pytester):

@@ -178,14 +178,17 @@ AWKWARD: dict[str, tuple[dict[str, Any], list[str]]] = {
     "one example": ({"examples": 1}, ["Inconclusive", "fewer than 50 examples"]),
     "three examples": ({"examples": 3}, ["Inconclusive"]),
     "no fine-tune": ({"arms": ("prompt", "few_shot")}, ["Not asked", "no fine-tuned arm", "every answer of every arm"]),
-    "one arm": ({"arms": ("fine_tuned",)}, ["Not asked", "no arm to hold it against"]),
-    "one plain arm": ({"arms": ("prompt",)}, ["Not asked", "no fine-tuned arm"]),
+    "one arm": ({"arms": ("fine_tuned",)}, ["Not asked", "no arm to hold it against", "Add an arm to hold it"]),
+    "one plain arm": (
+        {"arms": ("prompt",)},
+        ["Not asked", "no fine-tuned arm", "Add an arm with technique: fine_tune"],
+    ),
     "unknown prices": ({"change": unpriced}, ["Not priced", "local_usd_per_hour: 0.20", "unknown"]),
     "nothing said": ({"change": unsaid}, ["Not priced", 'use_case: {improve: "what should get better"}']),
     "a value": ({"change": valued}, ["Worth it: at $0.002 a correct answer"]),
-    "all failed": ({"outcome": failing}, ["40 unparseable", "Inconclusive"]),
+    "all failed": ({"outcome": failing}, ["40 unparseable", "Inconclusive", "Mend what failed first: 40 of 40"]),
     "fine-tune failed": ({"outcome": failing_tuned}, ["No", "behind the baseline", "40 unparseable"]),
-    "half missing": ({"outcome": gone_tuned}, ["Inconclusive", "pairs are missing"]),
+    "half missing": ({"outcome": gone_tuned}, ["Inconclusive", "pairs are missing", "18 missing"]),
 }
 
 
@@ -311,7 +314,7 @@ def test_hostile_text_is_only_text() -> None:
 
 def test_hostile_text_comes_back_from_the_data() -> None:
     view = reports.hostile_view(GOLDEN)
-    again = json.loads(zlib.decompress(base64.b64decode(payload.deflated(payload.data(view.stored))), -15))
+    again = json.loads(zlib.decompress(base64.b64decode(payload.deflated(view.stored)), -15))
     for arm in view.stored.board.arms:
         given = [view.stored.text_of(arm, id)[0] for id in view.stored.board.ids]
         assert again["answers"][arm]["text"] == given
@@ -372,6 +375,24 @@ def test_differences_by_word_and_by_character() -> None:
     assert [p.text for p in cjk if p.kind == "extra"] == ["東"]
 
 
+@pytest.mark.parametrize(
+    ("answer", "target", "extra"),
+    [
+        ("दालें जीरा", "दाल जीरा", "दालें"),
+        ("حُمُّص زيت", "حمص زيت", "حُمُّص"),
+        ("cafe\u0301 noir", "cafe noir", "cafe\u0301"),
+        ("🍋🏽 🧂", "🍋 🧂", "🍋🏽"),
+        ("👩‍🍳 👨‍👩‍👧‍👦", "👩‍🍳 👨‍👩‍👦", "👨‍👩‍👧‍👦"),
+        ("🇨🇭 🇨🇱", "🇨🇭", "🇨🇱"),
+    ],
+)
+@pytest.mark.parametrize("ordered", [True, False])
+def test_no_letter_is_parted_from_its_marks(answer: str, target: str, extra: str, ordered: bool) -> None:
+    """A mark that stands alone in a span is drawn on a dotted circle, and joined letters fall apart."""
+    found = text.difference(answer, target, ordered=ordered)
+    assert [p.text.strip() for p in found if p.kind == "extra"] == [extra]
+
+
 # Figures
 
 
@@ -386,7 +407,7 @@ def test_dollars(value: float | None, said: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(0.02, "under a day"), (0.2, "6 days"), (0.7, "3 weeks"), (5, "5 months"), (40, "3.3 years"),
+    [(0.02, "under a day"), (0.2, "6 days"), (0.7, "3 weeks"), (5, "5 months"), (40, "3.3 years"), (4454, "371 years"),
      (float("inf"), "never")],
 )  # fmt: skip
 def test_spans(value: float, said: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chromadb.api.shared_system_client import SharedSystemClient
 
 from harness import retrieval
 from harness.retrieval import Embedder, Index, Retrieve
@@ -69,3 +70,21 @@ def test_many_texts_find_what_each_would_find_alone(letters: Letters, tmp_path: 
         assert [p.similarity for p in passages] == sorted((p.similarity for p in passages), reverse=True)
     assert retrieve.search_all([]) == []
     assert len(index.search("cat", 99)) == len(ANIMALS)
+
+
+@pytest.mark.parametrize("name", ["chroma.sqlite3", "data_level0.bin", "header.bin", "whole.json"])
+@pytest.mark.parametrize("keep", [0.0, 0.5])
+def test_a_damaged_index_is_made_again(letters: Letters, tmp_path: Path, name: str, keep: float) -> None:
+    letters.go.set()
+    documents = [Document(id=a, title=a, text=f"{a} {a}") for a in ANIMALS]
+
+    def ask() -> list[str]:
+        index = Index(documents, Embedder(Path("nowhere")), tmp_path)
+        return [passages[0].id for passages in index.search_all([f"my {a}" for a in ANIMALS], 2)]
+
+    assert ask() == list(ANIMALS)
+    SharedSystemClient.clear_system_cache()  # as in another process
+    (file,) = tmp_path.rglob(name)
+    raw = file.read_bytes()
+    file.write_bytes(raw[: int(len(raw) * keep)] + b"?" * (len(raw) - int(len(raw) * keep)))
+    assert ask() == list(ANIMALS)

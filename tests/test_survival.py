@@ -86,7 +86,7 @@ def outcome(project: Path) -> dict[str, str]:
     found = {
         name: (directory / name).read_text() for name in ("scores.jsonl", "verdict.json", "summary.md", "report.html")
     }
-    page = re.sub(r"<dt>whole run</dt><dd><b>[^<]*</b>", "", found["report.html"])
+    page = re.sub(r"<dt>whole run</dt><dd>.*?</dd>", "", found["report.html"])
     found["report.html"] = re.sub(r"<dt>finished</dt><dd><code>[^<]*</code>", "", page)
     found["trials.jsonl"] = "\n".join(sorted((directory / "trials.jsonl").read_text().splitlines()))
     return found
@@ -116,6 +116,9 @@ def killed_and_resumed(project: Path, undisturbed: Path, kills: int, seed: int) 
         if any((project / "reports").rglob("manifest.json")):
             break
     finished(project)
+    manifest = reading.find(project / "bench.yaml").manifest()
+    assert manifest
+    assert 2 <= manifest.actual["starts"] <= landed + 1
     assert landed
     assert lines(project, "trials.jsonl").startswith(trials)
     assert outcome(project) == outcome(undisturbed)
@@ -163,6 +166,37 @@ def test_a_torn_last_line_is_cut_and_the_rest_is_kept_byte_for_byte(project: Pat
     assert sorted(after.splitlines()) == sorted(whole.splitlines())
 
 
+@pytest.mark.parametrize(
+    "name", ["benchmark.json", "examples.jsonl", "fits/few_shot.json", "scores.jsonl", "standing.json", "verdict.json"]
+)
+def test_a_part_that_was_deleted_is_made_anew_as_it_was(project: Path, name: str) -> None:
+    """What is said of a damaged file: delete it and run again."""
+    edit(project, '  rule:       {technique: rule, call: "rule.py:extract"}\n', "")  # its seconds are measured
+    directory = run(project).directory
+    before = directory.file(name).read_bytes()
+    for damaged in (b"", b"{}"):
+        directory.file(name).write_bytes(damaged)
+        with contextlib.suppress(DataError):
+            run(project)
+    directory.file(name).unlink()
+    run(project)
+    assert sorted(directory.file(name).read_bytes().splitlines()) == sorted(before.splitlines())
+    assert run(project).fresh is False, "now it is whole again"
+
+
+def test_a_run_took_what_all_its_starts_took(project: Path) -> None:
+    directory = run(project).directory
+    first = directory.load("worked.json", tuple[float, ...])
+    assert first
+    (directory.path / "manifest.json").unlink()
+    directory.save("worked.json", (*first, 7200.0))  # a start that was killed after two hours
+    result = run(project)
+    assert result.manifest.actual["starts"] == 3
+    assert 7200 + first[0] <= result.manifest.actual["seconds"] < 7300
+    assert "2.0 h" in directory.file("report.html").read_text()
+    assert "3 starts together" in directory.file("report.html").read_text()
+
+
 # Disks
 
 
@@ -196,7 +230,7 @@ def said_in_a_sentence(done: subprocess.CompletedProcess[str], *words: str) -> N
 
 
 @pytest.mark.parametrize("where", ["reports", ".harness"])
-@pytest.mark.parametrize("kilobytes", [8, 60])
+@pytest.mark.parametrize("kilobytes", [8, 60, 80])
 def test_a_full_disk_is_said_and_loses_nothing(
     noting: Path, undisturbed: Path, tmp_path_factory: pytest.TempPathFactory, where: str, kilobytes: int
 ) -> None:
@@ -214,8 +248,25 @@ def test_a_full_disk_is_said_and_loses_nothing(
     assert lines(noting, "trials.jsonl").startswith(before)
     assert outcome(noting) == outcome(undisturbed)
     again = calls(noting)
-    assert len(again) <= len(set(again)) + 2 * CONCURRENCY  # in flight, and in the one write that found the disk full
+    assert len(again) <= len(set(again)) + CONCURRENCY, "what was in flight when the disk was full"
     assert again[: len(asked)] == asked
+
+
+def test_once_an_answer_could_not_be_kept_none_is_asked_for(noting: Path) -> None:
+    """All dev rows stand ready when the disk fills up: the first answer that is lost is the last one that is paid."""
+    rows = [
+        {"id": f"d{n}", "title": f"Dish {n}", "ingredients": [f"{n} eggs"], "generic": ["egg"]} for n in range(100, 160)
+    ]
+    (noting / "data" / "dev.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    place = noting / ".harness"
+    place.mkdir()
+    with small_disk(place, 60):
+        done = subprocess.run(COMMAND, cwd=noting, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+        said_in_a_sentence(done, "cannot write", "responses.sqlite")
+        with contextlib.closing(sqlite3.connect(place / "cache" / "responses.sqlite")) as db:
+            kept = db.execute("SELECT count(*) FROM responses").fetchone()[0]
+    assert 0 < kept < 100
+    assert len(calls(noting)) <= kept + CONCURRENCY
 
 
 @pytest.mark.parametrize("where", ["reports", ".harness"])
@@ -279,6 +330,32 @@ def test_runs_of_two_benchmarks_share_one_cache(noting: Path) -> None:
         _, said = process.communicate(timeout=60)
         assert process.returncode == 0, said
     assert len(calls(noting)) <= 2 * len(set(calls(noting)))
+
+
+@pytest.mark.parametrize("where", ["2>&1 | head -1", ">&- 2>&-", "2>/dev/full"])
+def test_a_run_goes_on_when_nobody_hears_how_far_it_is(noting: Path, where: str) -> None:
+    command = " ".join([*COMMAND, where, "; exit ${PIPESTATUS[0]}"])
+    done = subprocess.run(["bash", "-c", command], cwd=noting, env=ENVIRONMENT, check=False, capture_output=True)
+    assert done.returncode == 0
+    assert reading.find(noting / "bench.yaml").manifest() is not None
+
+
+def test_ctrl_c_twice_says_one_sentence_and_loses_nothing(noting: Path, undisturbed: Path) -> None:
+    fake = (noting / "fake.py").read_text().replace("0.004", "0.05")
+    (noting / "fake.py").write_text(fake)
+    process = subprocess.Popen(COMMAND, cwd=noting, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and len(calls(noting)) < 10:
+        time.sleep(0.005)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.02)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in said
+    assert "Traceback" not in said
+    (noting / "fake.py").write_text(fake.replace("0.05", "0.004"))
+    finished(noting)
+    assert reading.find(noting / "bench.yaml").scores.read_bytes() == lines(undisturbed, "scores.jsonl")
 
 
 # What is damaged or of another version
@@ -367,6 +444,18 @@ def test_a_stored_benchmark_that_cannot_be_read_is_said(project: Path) -> None:
             reading.benchmark_of(directory)
     done = subprocess.run(COMMAND, cwd=project, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     said_in_a_sentence(done, "benchmark.json", "run again")
+
+
+@pytest.mark.parametrize("name", ["benchmark.json", "hygiene.json", "scorers.json"])
+def test_a_small_file_that_was_lost_is_made_anew(noting: Path, undisturbed: Path, name: str) -> None:
+    finished(noting)
+    directory = reading.find(noting / "bench.yaml")
+    directory.file("manifest.json").unlink()
+    directory.file(name).unlink()
+    asked = calls(noting)
+    finished(noting)
+    assert outcome(noting) == outcome(undisturbed)
+    assert calls(noting) == asked
 
 
 def test_a_full_disk_of_temporary_files_is_said(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

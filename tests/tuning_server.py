@@ -61,6 +61,8 @@ class TuningServer:
     changed: dict[str, Any] = field(default_factory=dict)  # laid over every job that is told
     not_yet: int = 0  # answers of 404 before a new model is there
     pages: int = 100
+    lingers: int = 0  # how often a deployment is still shown after its deletion was accepted
+    reads: bool = True  # whether it ever says of a file that it is processed
     answer: str = '["salt"]'
     port: int = 0
 
@@ -143,7 +145,8 @@ class TuningServer:
             return web.json_response({"id": parts[0], "object": "file", "deleted": True})
         assert known is not None
         told = dict(known)
-        known["status"] = "processed" if known["status"] != "error" else "error"
+        if self.reads and known["status"] != "error":
+            known["status"] = "processed"
         return web.json_response(told)
 
     def _jobs(self, method: str, parts: list[str], body: dict[str, Any], request: web.Request) -> web.Response:
@@ -258,7 +261,9 @@ class TuningServer:
             if known is None:
                 return web.Response(status=204)
             self.deleted.append(name)
-            del self.deployments[name]
+            known["lingers"] = self.lingers
+            if not self.lingers:
+                del self.deployments[name]
             return web.json_response({}, status=202)
         if request.method == "PUT":
             self.puts.append((name, body))
@@ -270,6 +275,12 @@ class TuningServer:
         if known is None:
             return error(404, "no such deployment", "DeploymentNotFound")
         told = json.loads(json.dumps(known))
+        if "lingers" in known:
+            known["lingers"] -= 1
+            told["properties"]["provisioningState"] = "Deleting"
+            if not known["lingers"]:
+                del self.deployments[name]
+            return web.json_response(told)
         known["properties"]["provisioningState"] = "Succeeded"
         return web.json_response(told)
 

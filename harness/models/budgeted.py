@@ -7,13 +7,17 @@ none is in flight, the budget is used up and the example is missing, not wrong.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+from math import isfinite
 from pathlib import Path
 
 from harness.errors import Failed, ModelError, Outage, Problem
+from harness.lines import cut_torn_line
 from harness.models.base import Completion, Missing, Model, Request, Usage
 from harness.models.wrapper import Wrapper
 from harness.prices import Price, cost
+from harness.store import unwritable
 
 
 class Budget:
@@ -21,8 +25,12 @@ class Budget:
 
     Args:
         max_usd: dollars that may be spent.
-        ledger: a file with a line for each amount spent, so that a run that was killed and is started again keeps
-            within the same bound; None: this process alone is bounded.
+        ledger: a file whose lines add up to what is spent, so that a run that was killed and is started again keeps
+            within the same bound: what is put aside for a call is booked before it goes out and corrected by its
+            price, so a call in flight at a kill counts with its bound. None: this process alone is bounded.
+
+    Raises:
+        DataError: (from `hold`, `settle` and `charge`) the ledger cannot be written.
     """
 
     def __init__(self, max_usd: float, ledger: Path | None = None) -> None:
@@ -30,7 +38,7 @@ class Budget:
         self._ledger = ledger
         self._file: int | None = None
         booked = _booked(ledger) if ledger is not None else []
-        self.spent = sum(usd for usd, _ in booked)
+        self.spent = max(0.0, sum(usd for usd, _ in booked))
         self._charged = {what for _, what in booked if what}
         self._held = 0.0
         self._in_flight = 0
@@ -50,6 +58,7 @@ class Budget:
             if self._settled is None:
                 self._settled = asyncio.Event()
             await self._settled.wait()
+        self._book(usd)
         self._held += usd
         self._in_flight += 1
 
@@ -57,15 +66,17 @@ class Budget:
         """Give back what was put aside and book what it took."""
         self._in_flight -= 1
         self._held = self._held - held if self._in_flight else 0.0
-        self._book(usd)
+        self.spent += usd
         if self._settled is not None:
             self._settled.set()
             self._settled = None
+        self._book(usd - held)
 
     def charge(self, usd: float, what: str) -> None:
         """Book dollars that were not put aside, once for each `what` (a training's job)."""
         if what not in self._charged:
             self._charged.add(what)
+            self.spent += usd
             self._book(usd, what)
 
     def close(self) -> None:
@@ -75,13 +86,19 @@ class Budget:
             self._file = None
 
     def _book(self, usd: float, what: str = "") -> None:
-        """Add to what is spent. The line is out of this process before the next call goes out: a kill loses none."""
-        self.spent += usd
+        """Add a line to the ledger, all of it or none: it is out of this process when this returns."""
         if self._ledger is None or not (usd or what):
             return
-        if self._file is None:
-            self._file = os.open(self._ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        os.write(self._file, f"{usd!r} {what}\n".encode())
+        line = f"{usd!r} {what}\n".encode()
+        try:
+            if self._file is None:
+                cut_torn_line(self._ledger)
+                self._file = os.open(self._ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            if (written := os.write(self._file, line)) < len(line):
+                os.ftruncate(self._file, os.fstat(self._file).st_size - written)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise unwritable(self._ledger, error) from error
 
 
 class Budgeted(Wrapper):
@@ -137,7 +154,7 @@ def _booked(ledger: Path) -> list[tuple[float, str]]:
             usd = float(amount)
         except ValueError:
             continue
-        if space and line.endswith("\n") and usd >= 0:
+        if space and line.endswith("\n") and isfinite(usd):
             found.append((usd, what.strip()))
     return found
 

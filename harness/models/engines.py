@@ -52,6 +52,7 @@ class Agreement(Struct, frozen=True):
         agrees: `same` >= .8 and `f1` >= .99 (with targets: token F1 against them differs by at most .01).
         reference_f1: mean token F1 of transformers' texts against the targets, where there were any.
         fast_f1: the same of the fast engine.
+        refused: why the fast engine could not load the weights at all.
     """
 
     n: int
@@ -60,8 +61,11 @@ class Agreement(Struct, frozen=True):
     agrees: bool
     reference_f1: float | None = None
     fast_f1: float | None = None
+    refused: str = ""
 
     def __str__(self) -> str:
+        if self.refused:
+            return f"does not run these weights: {self.refused}"
         word = "agrees" if self.agrees else "disagrees"
         return f"{word} with transformers: {self.same:.0%} of {self.n} texts the same, token F1 {self.f1:.3f}"
 
@@ -122,13 +126,18 @@ async def choose_engine(
 
     Returns at once when the outcome is known, or where there is nothing to choose.
     """
+    from harness.models.local import CannotLoad
+
     choice = pick(directory)
     if choice.engine == "transformers" or _load_agreement(directory) is not None:
         return choice
     asked = list(prompts[:PROMPTS])
     reference = await _texts(directory, "transformers", asked, max_tokens)
-    fast = await _texts(directory, "openvino", asked, max_tokens)
-    found = agreement(reference, fast, list(targets[:PROMPTS]) if targets is not None else None)
+    try:
+        fast = await _texts(directory, "openvino", asked, max_tokens)
+        found = agreement(reference, fast, list(targets[:PROMPTS]) if targets is not None else None)
+    except CannotLoad as error:
+        found = Agreement(len(asked), 0.0, 0.0, agrees=False, refused=error.problems[0].got)
     file = side_folder(directory) / f"agreement-{_versions_key(directory)}.json"
     part = file.with_name(f"{file.name}.{os.getpid()}.part")
     part.write_bytes(msgspec.json.encode(found))
@@ -153,14 +162,16 @@ def weights_for(directory: Path, engine: EngineName) -> Path:
     file, mark = folder / GGUF, folder / f"{GGUF}.json"
 
     def whole() -> bool:
-        made = read_json(mark)
-        return file.is_file() and made == {"of": digest_of(directory), "size": file.stat().st_size}
+        return file.is_file() and mark.is_file() and mark.read_bytes() == said()
+
+    def said() -> bytes:
+        return msgspec.json.encode({"of": digest_of(directory), "size": file.stat().st_size})
 
     if not whole():
         with locked(folder / f"{GGUF}.lock"):
             if not whole():
                 write_gguf(directory, file)
-                mark.write_bytes(msgspec.json.encode({"of": digest_of(directory), "size": file.stat().st_size}))
+                mark.write_bytes(said())
     return file
 
 

@@ -7,6 +7,7 @@ answers are all stored never pays for it. Which engine works there is decided in
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import queue
 import subprocess
@@ -14,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -30,6 +32,8 @@ from harness.taskset import digest
 
 # A step on a CPU takes hardly longer for 64 prompts than for 32: its matrices are too flat to fill the processor.
 BATCH = {"openvino": 64, "transformers": 16}
+# Workers end with the thread that started them, so it is one that lives as long as this process.
+_STARTER = ThreadPoolExecutor(1, "workers")
 
 
 def open_local(
@@ -40,7 +44,7 @@ def open_local(
     choice: Choice | None = None,
     max_batch: int | None = None,
     threads: int | None = None,
-    cache_mb: int = 1024,
+    cache_mb: int = 768,
     progress: Callable[[int, int], None] | None = None,
 ) -> LocalModel:
     """A model on local weights; fetches them when they are named and not here yet.
@@ -64,6 +68,10 @@ def open_local(
     return LocalModel(
         directory, choice, name or f"local/{directory.name}", max_batch=batch, threads=threads, cache_mb=cache_mb
     )
+
+
+class CannotLoad(ModelError):
+    """An engine says of itself that it cannot take these weights."""
 
 
 class LocalModel:
@@ -184,9 +192,11 @@ class _Process:
         self._waiting: dict[int, tuple[asyncio.AbstractEventLoop, asyncio.Future[Answer]]] = {}
         self._outbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._error = ""
+        self._loads = True
         self._lock = threading.Lock()
         command = [sys.executable, "-m", "harness.models.worker", engine, msgspec.json.encode(options).decode()]
-        self._popen = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        pipe = subprocess.PIPE
+        self._popen = _STARTER.submit(subprocess.Popen, command, stdin=pipe, stdout=pipe, stderr=pipe).result()
         self.pid = self._popen.pid
         self._stderr = b""
         self._threads = [
@@ -238,15 +248,13 @@ class _Process:
         """Jobs into the pipe, in a thread because a full pipe blocks."""
         stdin = self._popen.stdin
         assert stdin is not None
-        try:
+        # Of a worker that ended the reader thread sees the end too, and tells why. Closing writes what is left, so it
+        # can fail as well; the descriptor is closed all the same.
+        with contextlib.suppress(BrokenPipeError), stdin:
             while (job := self._outbox.get()) is not None:
                 stdin.write(msgspec.json.encode(job) + b"\n")
                 if self._outbox.empty():
                     stdin.flush()
-            stdin.close()
-        except (BrokenPipeError, ValueError):
-            # The reader thread sees the same end and tells why.
-            return
 
     def _read(self) -> None:
         """Answers out of the pipe, to the loops that wait for them."""
@@ -254,6 +262,7 @@ class _Process:
         assert stdout is not None
         hello = msgspec.json.decode(stdout.readline() or b'{"error":"it ended while loading"}', type=Hello)
         if hello.error:
+            self._loads = False
             self._fail(hello.error)
         self.ready.set()
         decoder = msgspec.json.Decoder(Answer)
@@ -283,6 +292,8 @@ class _Process:
             _settle(*one, self._stopped())
 
     def _stopped(self) -> ModelError:
+        if not self._loads:
+            return CannotLoad(Problem(f"the local engine cannot load the weights of {self._name}", got=self._error))
         return ModelError(Problem(f"the local engine of {self._name} stopped: {self._error}"))
 
 

@@ -124,6 +124,7 @@ class OpenAIModel:
 
     async def _call(self, client: openai.AsyncOpenAI, request: Request) -> Completion:
         """One answer. A parameter that the endpoint rejects is replaced or left out, now and in all later calls."""
+        import aiohttp
         import httpx2
         import openai
 
@@ -139,6 +140,8 @@ class OpenAIModel:
                 )
             except openai.APIStatusError as error:
                 self._observe(error.response.headers)
+                if 300 <= error.status_code < 400:
+                    raise self._sent_elsewhere(error) from None
                 if not self._adapt(error, payload):
                     after = retry_after(error.response.headers)
                     raise refused(
@@ -147,7 +150,9 @@ class OpenAIModel:
             except openai.APIConnectionError as error:
                 cause = error.__cause__
                 said = self.endpoint.scrub(str(cause) or type(cause).__name__ if cause else "connection error")[:300]
-                if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):
+                # The SDK's transport calls any lost connection a ConnectTimeout; the root tells if there was one.
+                root = cause.__cause__ if cause else None
+                if isinstance(root, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
                     fix = f"check that a server answers at {self.endpoint.url}"
                     raise CallFailed(f"no connection: {said}", retry=True, fix=fix, unreachable=True) from None
                 raise CallFailed(f"the connection broke: {said}", retry=True) from None
@@ -192,6 +197,13 @@ class OpenAIModel:
                     self.notes.append(f"{self.name} does not take `{name}`; it was left out")
                 return True
         return False
+
+    def _sent_elsewhere(self, error: openai.APIStatusError) -> CallFailed:
+        """A redirect, which is not followed: the key would go along."""
+        target = self.endpoint.scrub(error.response.headers.get("location", "") or "nowhere")[:200]
+        said = f"{error.status_code}: {self.endpoint.url} redirects to {target}; it is not followed, with the key on it"
+        fix = "if that is the right server, name it as the base URL"
+        return CallFailed(said, retry=False, fatal=True, status=error.status_code, fix=fix)
 
     def _observe(self, headers: Mapping[str, str]) -> None:
         """Pass on the rate limits of a reply."""

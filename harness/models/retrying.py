@@ -15,7 +15,7 @@ import msgspec
 
 from harness.errors import Failed, Outage
 from harness.models.base import Completion, Missing, Model, Request, Usage
-from harness.models.calls import CallFailed
+from harness.models.calls import CallFailed, back_after
 from harness.models.wrapper import Wrapper
 
 
@@ -80,7 +80,7 @@ class Retrying(Wrapper):
                 wait = self._wait(failed, attempt)
                 if wait is None:
                     asked = failed.after or 0.0
-                    long = f"; it asks for {asked:.0f} s of patience" if asked > self._retries.longest else ""
+                    long = f"; {back_after(asked)}" if asked > self._retries.longest else ""
                     message = failed.missing.message + long + (f" (after {attempt} calls)" if attempt > 1 else "")
                     raise Outage(
                         msgspec.structs.replace(failed.missing, message=message, usage=usage, attempts=attempt)

@@ -26,18 +26,35 @@ class Tokenizer:
             raise ModelError(
                 Problem("this model has no tokenizer.json", where=str(directory), fix="save it with a fast tokenizer")
             )
-        self._fast: Any = Fast.from_file(str(file))
+        try:
+            self._fast: Any = Fast.from_file(str(file))
+        except Exception as error:  # the library raises plain Exceptions
+            raise unreadable(file, error) from None
         self._fast.no_truncation()
         self._fast.no_padding()
         self._config = read_json(directory / "tokenizer_config.json")
-        self._template = _compile(_template_source(directory, self._config))
+        self._template = _compile(_template_source(directory, self._config), directory)
+        self._directory = directory
+        self._folds = False  # whether the template is known to refuse a system turn
         self.eos = _eos_ids(directory, self._config, self._fast)
 
     def render(self, messages: tuple[Message, ...]) -> str:
         """The prompt as text, up to where the answer begins."""
+        from jinja2.exceptions import TemplateError
+
         special = {k: _content(v) for k, v in self._config.items() if k.endswith("_token")}
         turns = [{"role": m.role, "content": m.content} for m in messages]
-        return self._template.render(messages=turns, add_generation_prompt=True, **special)
+        try:
+            if not self._folds:
+                return self._template.render(messages=turns, add_generation_prompt=True, **special)
+        except TemplateError as error:
+            if folded(turns) == turns:
+                raise unreadable(self._directory, error, "its chat template cannot write these messages") from None
+            self._folds = True
+        try:
+            return self._template.render(messages=folded(turns), add_generation_prompt=True, **special)
+        except TemplateError as error:
+            raise unreadable(self._directory, error, "its chat template cannot write these messages") from None
 
     def encode(self, messages: tuple[Message, ...]) -> list[int]:
         """The prompt as ids. The template writes the special tokens, so that none are added."""
@@ -48,11 +65,31 @@ class Tokenizer:
         return self._fast.decode(ids, skip_special_tokens=True)
 
 
+def folded(turns: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The system turn put in front of the first user turn, for templates that know none (Gemma's, older Mistral's)."""
+    if len(turns) < 2 or turns[0]["role"] != "system" or turns[1]["role"] != "user":
+        return turns
+    content = f"{turns[0]['content']}\n\n{turns[1]['content']}"
+    return [{"role": "user", "content": content}, *turns[2:]]
+
+
+def unreadable(where: Path, error: Exception, what: str = "this file of the model cannot be read") -> ModelError:
+    """What is said of weights that came to harm or were never whole."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return ModelError(Problem(what, where=str(where), got=lines[0], fix="get the model's files again"))
+
+
 def read_json(file: Path) -> dict[str, Any]:
-    """A JSON object, or {} where there is no such file."""
+    """A JSON object, or {} where there is no such file. Raises `ModelError` where it is none."""
     if not file.is_file():
         return {}
-    return json.loads(file.read_text("utf-8"))
+    try:
+        made = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise unreadable(file, error) from None
+    if not isinstance(made, dict):
+        raise unreadable(file, ValueError(f"a JSON {type(made).__name__}, not an object"))
+    return made
 
 
 def context_of(directory: Path) -> int | None:
@@ -70,7 +107,10 @@ def _template_source(directory: Path, config: dict[str, Any]) -> str:
     """The template's text: its own file, or a string or a list of named ones in the configuration."""
     file = directory / "chat_template.jinja"
     if file.is_file():
-        return file.read_text("utf-8")
+        try:
+            return file.read_text("utf-8")
+        except (OSError, ValueError) as error:
+            raise unreadable(file, error) from None
     found = config.get("chat_template")
     if isinstance(found, list):
         found = {t["name"]: t["template"] for t in found}.get("default")
@@ -85,7 +125,7 @@ def _template_source(directory: Path, config: dict[str, Any]) -> str:
     return str(found)
 
 
-def _compile(source: str) -> Any:
+def _compile(source: str, directory: Path) -> Any:
     """The template, in the sandbox and with the functions that transformers offers."""
     from jinja2.exceptions import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -102,7 +142,10 @@ def _compile(source: str) -> Any:
         return datetime.now().strftime(form)
 
     env.filters["tojson"] = tojson
-    return env.from_string(source, {"raise_exception": refuse, "strftime_now": strftime_now})
+    try:
+        return env.from_string(source, {"raise_exception": refuse, "strftime_now": strftime_now})
+    except TemplateError as error:
+        raise unreadable(directory, error, "its chat template is no template") from None
 
 
 def _eos_ids(directory: Path, config: dict[str, Any], fast: Any) -> tuple[int, ...]:

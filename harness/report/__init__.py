@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas
 
-    from harness.compare import Board
+    from harness.board import Board
     from harness.records import Manifest
     from harness.report.view import View
     from harness.spec import Benchmark

@@ -12,6 +12,7 @@ from harness.report.stored import Stored
 from harness.verdict import Guardrail
 
 NAMED = 3  # arms named one by one beside the baseline
+MUTE = 0.5  # a share of failed answers beyond which these are what stands in the way
 LOW = 0.5  # a score under which a yes still needs a word about the level
 
 
@@ -83,7 +84,7 @@ def levers(stored: Stored) -> tuple[str, ...]:
     if made is None or verdict.beat != "no":
         return ()
     arm, said = made.candidate, list[str]()
-    cell, failed = stored.cells[arm, stored.primary], sum(stored.board.efforts[arm].failures.values())
+    cell, failed = stored.cells[arm, stored.primary], _failed(stored, arm)
     gain = (cell.completed_mean or 0.0) - cell.mean if stored.board.metrics[stored.primary] else 0.0
     if failed and gain >= 0.005:
         said.append(f"{figures.many(failed, 'failed answer')} cost {arm} about {100 * gain:.0f} points.")
@@ -105,8 +106,14 @@ def _open(stored: Stored, candidate: str, keep: str) -> str:
             return f"{keep} for now, and take the test rows out that may have been seen before (`harness check FILE`)."
         case "few_clusters":
             return f"{keep} for now, and add test examples of other clusters."
+        case "labels":
+            return f"{keep} for now, and have people label test answers: a judge alone decides nothing."
         case _:
             pass
+    mute = [a for a in (verdict.baseline, candidate) if a and _failed(stored, a) > MUTE * stored.board.efforts[a].n]
+    if mute:
+        counts = spoken(f"{_failed(stored, a):,} of {stored.board.efforts[a].n:,} answers of {a}" for a in mute)
+        return f"Mend what failed first: {counts}. More examples would only show more of that."
     failing = [g for g in verdict.guardrails if g.answer == "no"]
     if failing:
         return f"{keep}: {_failing(failing)} fails its guardrail, so no number of examples makes this a yes."
@@ -116,6 +123,10 @@ def _open(stored: Stored, candidate: str, keep: str) -> str:
     if settle is not None and settle.more == 0:
         return f"{keep}: the set is large enough for the effect that was hoped for, and did not show it."
     return f"{keep} for now: this set cannot tell."
+
+
+def _failed(stored: Stored, arm: str) -> int:
+    return sum(stored.board.efforts[arm].failures.values())
 
 
 def _failing(guards: list[Guardrail]) -> str:

@@ -150,6 +150,7 @@ def _tunability(stored: Stored) -> tuple[Fact, ...]:
         facts.append(
             Fact(arm, "yes, it was trained", f"{fit.artifact.tuner} on {one_line(fit.artifact.base, 60)}: {spent}")
         )
+    facts += _outlook(stored)
     ends = retirement(stored)
     model = stored.benchmark.model
     name = model if isinstance(model, str) else model.id
@@ -167,3 +168,20 @@ def _tunability(stored: Stored) -> tuple[Fact, ...]:
     served = "anyone with the weights" if own else "the provider alone" if "/" in name else "its endpoint"
     facts.append(Fact("who may serve it", served))
     return tuple(facts)
+
+
+def _outlook(stored: Stored) -> list[Fact]:
+    """What providers said of the models to be tuned before anything was spent."""
+    found: Any = stored.extras.get("outlook")
+    looks = found.get("models", []) if isinstance(found, dict) else []
+    facts: list[Fact] = []
+    for look in looks:
+        if not look.get("tunable"):
+            continue
+        value = {"yes": "can be tuned", "no": "cannot be tuned"}.get(look["tunable"], "not said before a job")
+        listed = (look.get("listing") or {}).get("listed")
+        there = "" if listed is None else "listed; " if listed else "not listed; "
+        days = look.get("days")
+        left = "" if days is None else f"; {figures.many(max(days, 0), 'day')} of life left then"
+        facts.append(Fact("asked before", value, one_line(f"{look['model']}: {there}{look.get('why', '')}{left}", 300)))
+    return facts

@@ -150,7 +150,9 @@ def months(value: float) -> str:
         return _many(round(days), "day")
     if days < 90:
         return _many(round(days / 7), "week")
-    return _many(round(value), "month") if value < 36 else f"{value / 12:.1f} years"
+    if value < 36:
+        return _many(round(value), "month")
+    return f"{value / 12:.1f} years" if value < 240 else f"{value / 12:,.0f} years"
 
 
 def _many(n: int, word: str) -> str:

@@ -54,7 +54,7 @@ def context(view: View) -> dict[str, Any]:
         "script": Markup(script),
         "policy": policy(style, script),
         "facts": Markup(script_json(payload.facts(view))),
-        "data": Markup(payload.deflated(payload.data(view.stored))),
+        "data": Markup(payload.deflated(view.stored)),
         "held": len(payload.held(view.stored)),
         "arms_csv": _link(arms_csv(view)),
         "metrics": ordered_metrics(view),

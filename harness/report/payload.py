@@ -8,8 +8,9 @@ The texts are the run's own, whole and unchanged; the page makes them visible an
 from __future__ import annotations
 
 import base64
+import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,26 +18,43 @@ import numpy as np
 from harness.report.examples import changes, columns, titled, written
 from harness.report.money import Worth, retirement
 from harness.report.stored import Stored
-from harness.report.text import script_json
 from harness.report.view import View
 
 SCHEMA = 1
 SMALL = 20_000  # answers that a page holds whatever their length
+PART = 1_000  # examples at a time
 LARGEST = 24_000_000  # characters of all texts beyond that: they pack to about half
 
 
-def deflated(value: Any) -> str:
-    """JSON, raw deflate, base64: what a browser's `DecompressionStream("deflate-raw")` reads."""
+def deflated(stored: Stored) -> str:
+    """The data as JSON, raw deflate, base64: what a browser's `DecompressionStream("deflate-raw")` reads."""
     packer = zlib.compressobj(4, zlib.DEFLATED, -15)
-    packed = packer.compress(script_json(value).encode("ascii")) + packer.flush()
+    packed = b"".join([*(packer.compress(part.encode("ascii")) for part in _parts(stored)), packer.flush()])
     return base64.b64encode(packed).decode("ascii")
 
 
-def data(stored: Stored) -> dict[str, Any]:
-    """Columns over the test examples; `answers[arm]` are columns over example x repeat, in that order."""
-    board, repeats = stored.board, stored.benchmark.run.repeats
-    rows, names = held(stored), columns(stored)
-    ids, listed = [board.ids[i] for i in rows], [stored.examples[i] for i in rows]
+def _parts(stored: Stored) -> Iterator[str]:
+    """The JSON in parts: of all answers, those of one arm at a time are in memory.
+
+    `answers[arm]` are columns over example x repeat, in that order.
+    """
+    rows, repeats = held(stored), stored.benchmark.run.repeats
+    yield _json(_data(stored, rows))[:-1]
+    yield from _examples(stored, rows)
+    yield ',"answers":{'
+    ids = [stored.board.ids[i] for i in rows]
+    for i, arm in enumerate(stored.board.arms):
+        yield f"{',' if i else ''}{_json(arm)}:{_json(_answers(stored, arm, repeats, ids))}"
+    yield "}}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)  # ASCII: half characters stay as they are
+
+
+def _data(stored: Stored, rows: Sequence[int]) -> dict[str, Any]:
+    """The run, and its scores as columns over the test examples."""
+    board = stored.board
     return {
         "schema": SCHEMA,
         "run": stored.manifest.run,
@@ -48,15 +66,34 @@ def data(stored: Stored) -> dict[str, Any]:
         "baseline": stored.verdict.baseline,
         "candidate": stored.verdict.candidate,
         "ordered": stored.benchmark.task.answer.format != "list",
-        "repeats": repeats,
-        "ids": ids,
-        "titles": [titled(e) for e in listed],
-        "clusters": [e.cluster for e in listed] if board.clusters is not None else None,
-        "inputs": [{n: e.input[n] for n in names if n in e.input} for e in listed],
-        "targets": [written(e.target) for e in listed],
-        "answers": {arm: _answers(stored, arm, repeats, ids) for arm in board.arms},
+        "repeats": stored.benchmark.run.repeats,
+        "ids": [board.ids[i] for i in rows],
         "scores": {m: {arm: _rounded(board.values[arm, m][rows]) for arm in board.arms} for m in board.metrics},
     }
+
+
+def _examples(stored: Stored, rows: Sequence[int]) -> Iterator[str]:
+    """What the examples say, as columns; each is read once, and kept as JSON only."""
+    names, clustered = columns(stored), stored.board.clusters is not None
+    made: dict[str, list[str]] = {"titles": [], "clusters": [], "inputs": [], "targets": []}
+    for at in range(0, len(rows), PART):
+        listed = [stored.examples[i] for i in rows[at : at + PART]]
+        part = {
+            "titles": [titled(e) for e in listed],
+            "clusters": [e.cluster for e in listed] if clustered else [],
+            "inputs": [{n: e.input[n] for n in names if n in e.input} for e in listed],
+            "targets": [written(e.target) for e in listed],
+        }
+        for name, values in part.items():
+            made[name].append(_json(values)[1:-1])
+    for name, parts in made.items():
+        if name == "clusters" and not clustered:
+            yield ',"clusters":null'
+            continue
+        yield f',"{name}":['
+        for i, text in enumerate(parts):
+            yield f"{',' if i else ''}{text}"
+        yield "]"
 
 
 def held(stored: Stored) -> list[int]:

@@ -145,7 +145,9 @@ def _whole(stored: Stored, billed: Mapping[str, Bill]) -> list[Fact]:
     """The whole run, estimate beside actual."""
     seconds, facts = stored.manifest.actual.get("seconds"), list[Fact]()
     if isinstance(seconds, int | float):
-        facts.append(Fact("whole run", figures.seconds(float(seconds)), _band(stored, "seconds", figures.seconds)))
+        note, starts = _band(stored, "seconds", figures.seconds), stored.manifest.actual.get("starts", 1)
+        note += f"; {starts} starts together" if starts > 1 else ""
+        facts.append(Fact("whole run", figures.seconds(float(seconds)), note))
     spent = _sum([_total(stored, bill) for bill in billed.values()])
     if spent is not None:
         note = f"fits, training and test; {_band(stored, 'usd', figures.usd)}"

@@ -8,7 +8,8 @@ from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Any
 
-from harness.compare import Board, Cell, Comparison, cell, compare
+from harness.board import Board
+from harness.compare import Cell, Comparison, cell, compare
 from harness.models.base import Completion, Failure, Missing
 from harness.recall import Recall, recall
 from harness.records import Fit, Forgetting, Frozen, LearningCurve, Manifest, SeedRuns, Standing, Trial
@@ -21,7 +22,7 @@ from harness.trials import Trials
 from harness.verdict import Verdict
 
 NOT = "not measured"
-EXTRAS = ("hygiene", "estimate", "agreement", "prices")
+EXTRAS = ("hygiene", "estimate", "agreement", "prices", "outlook")
 
 
 @dataclass(frozen=True)

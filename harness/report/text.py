@@ -12,17 +12,18 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 LONGEST = 2_000  # characters of one text that a page shows at once; the whole of it is in the page's data
 MOST_LINES = 80
 DIFF_LONGEST = 1_200  # words beyond which a difference is not worked out
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff"
-    "\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028\u2029"
+    "\u202a-\u202e\u2060-\u2069\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
 )
 _UNHELD = re.compile("[\0\ud800-\udfff]")
-_WORDS = re.compile(r"[぀-ヿ㐀-䶿一-鿿豈-﫿가-힯\U00020000-\U0003ffff]|[^\W_]+(?:['’\-][^\W_]+)*|\s+|.", re.S)
+_BY_CHARACTER = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7af\U00020000-\U0003ffff"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")
 
 
@@ -99,11 +100,30 @@ def difference(answer: str, target: str, *, ordered: bool) -> tuple[Piece, ...]:
 
 
 def _words(text: str) -> list[str]:
-    return _WORDS.findall(text)
+    """Words, spaces and single signs, as page.js takes them: no letter without its marks, no emoji in parts."""
+    return _pattern(text.isascii()).findall(text)
+
+
+def _marks() -> str:
+    """All combining marks, as the inside of a character class."""
+    parts: list[str] = []
+    for start, end in ((0x300, 0x1E950), (0xE0100, 0xE01F0)):
+        kinds = "".join(unicodedata.category(chr(c))[0] for c in range(start, end))
+        parts += [f"{chr(start + m.start())}-{chr(start + m.end() - 1)}" for m in re.finditer("M+", kinds)]
+    return "".join(parts)
+
+
+@cache
+def _pattern(ascii: bool) -> re.Pattern[str]:
+    marks = "" if ascii else _marks()
+    letter = rf"(?:(?![{_BY_CHARACTER}])[^\W_]|[{marks}])" if marks else r"[^\W_]"
+    sign = rf".(?:[{marks}\U0001f3fb-\U0001f3ff]|\u200d.)*" if marks else "."
+    parts = (rf"[{_BY_CHARACTER}][{marks}]*", r"[\U0001f1e6-\U0001f1ff]{2}") if marks else ()
+    return re.compile("|".join((*parts, rf"{letter}+(?:['’\-]{letter}+)*", r"\s+", sign)), re.S)
 
 
 def _counts(word: str) -> bool:
-    return any(unicodedata.category(c)[0] in "LNM" for c in word)
+    return any(unicodedata.category(c)[0] in "LNM" or unicodedata.category(c) == "So" for c in word)
 
 
 def _aligned(a: Sequence[str], b: Sequence[str]) -> list[Piece]:

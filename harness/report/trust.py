@@ -17,8 +17,9 @@ from harness.spec import ModelSpec
 FLAGS = {
     "missing": "answers are missing, too many or enough to turn the answer",
     "few_clusters": "fewer than 6 clusters: no interval can be carried",
-    "some_clusters": "fewer than 20 clusters: the interval is rough",
+    "some_clusters": "fewer than 20 clusters, or so uneven that they say no more than 15: the interval is rough",
     "indicative": "fewer than 50 examples: indicative only",
+    "labels": "under 100 labels of an arm: a judge decides nothing by itself",
     "locked": "the interval alone would have answered, the exact test did not agree",
 }
 

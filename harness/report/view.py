@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 
 from harness import economics, stats
-from harness.compare import Cell, Comparison, Effort
+from harness.board import Effort
+from harness.compare import Cell, Comparison
 from harness.recall import Recall
 from harness.records import DevTrial
 from harness.report import money

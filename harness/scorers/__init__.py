@@ -215,7 +215,7 @@ def _unknown(metric: MetricSpec, path: str, known: tuple[str, ...]) -> list[Prob
 
 
 def _judge(metric: MetricSpec, path: str, needed: bool) -> list[Problem]:
-    """A judge where one is asked, none where none is; and a judge decides nothing."""
+    """A judge where one is asked, none where none is; and a judge decides nothing that no labels correct."""
     if needed and metric.judge is None:
         fix = "add `judge: openai/NAME`, another reference, or {base_url, id}"
         return [Problem(f"{metric.scorer} needs a model that judges", path=f"{path}.judge", fix=fix)]
@@ -224,11 +224,11 @@ def _judge(metric: MetricSpec, path: str, needed: bool) -> list[Problem]:
         return [Problem(f"{metric.scorer} asks no judge", path=f"{path}.judge", valid=", ".join(JUDGES), fix=fix)]
     return [
         Problem(
-            f"a judge's score cannot be {role}: it may err with the arm", path=f"{path}.{key}", got="true",
-            fix="take another scorer for it; the judge's stands beside it, corrected by `settings.labels`",
+            f"a judge's score cannot be {role} without labels: it may err with the arm", path=f"{path}.{key}",
+            got="true", fix="add `settings: {labels: FILE}` with 100 labels of every arm compared, or another scorer",
         )
         for key, role in (("primary", "what decides"), ("guardrail", "a guardrail"))
-        if needed and getattr(metric, key)
+        if needed and getattr(metric, key) and not metric.settings.get("labels")
     ]  # fmt: skip
 
 

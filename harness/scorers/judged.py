@@ -86,7 +86,7 @@ class Judged(PairScorer):
     """Characters of ragas' own prompts in them, for the estimate."""
 
     max_tokens: int = Field(1024, ge=16, le=100_000, description="The longest reply of the judge in tokens.")
-    labels: Path | None = Field(None, description="JSONL of people's labels: `example` and `arm` or `text`; `label`.")
+    labels: Path | None = Field(None, description="JSONL of people's labels: `example`, `text`, `label`, `arm`.")
     judge: Any = Field(default=None, exclude=True)
     passages: Callable[[], Mapping[str, str]] = Field(default=dict, exclude=True)
     embedder: Callable[[], Any] = Field(default=list, exclude=True)

@@ -22,7 +22,7 @@ from harness.models.base import Model
 from harness.records import Artifact, Fit
 from harness.retrieval import Retrieve
 from harness.taskset import Example, digest
-from harness.techniques.base import Kit, Recipe, Solver, Technique, choose
+from harness.techniques.base import Kit, Recipe, Seed, Solver, Technique, choose
 from harness.techniques.chat import ChatSolver, chat
 from harness.techniques.prompt import systems
 from harness.tuners.base import Checkpoint, Progress, Tuned, TuneJob, Tuner
@@ -55,7 +55,7 @@ class CurveSpec(BaseModel):
     sizes: tuple[Annotated[int, Field(ge=10)], ...] | None = Field(
         default=None, description="Rows to train on, each at least twice the one before; default: all, 1/2, 1/4, 1/8."
     )
-    seeds: tuple[int, ...] | None = Field(
+    seeds: tuple[Seed, ...] | None = Field(
         default=None, description="Seeds of the trainings, 2 or more; default: the arm's own and the next."
     )
 
@@ -121,8 +121,8 @@ class FineTune(Technique):
         description="JSONL with id, title, text: passages of it are shown in training and at inference (as in RAFT).",
     )
     top_k: int = Field(default=2, ge=1, description="How many passages are shown, where there are `documents`.")
-    seed: int | None = Field(default=None, description="Seed of the training; default: run.seed.")
-    seeds: tuple[int, ...] = Field(
+    seed: Seed | None = Field(default=None, description="Seed of the training; default: run.seed.")
+    seeds: tuple[Seed, ...] = Field(
         default=(), description="Train with each of these seeds: the first is the arm, the others are shown beside it."
     )
     learning_curve: bool | CurveSpec = Field(

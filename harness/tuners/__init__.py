@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def open_tuner(
-    kind: str, weights: Callable[[str], Path], spec_of: Callable[[str], HostedSpec], budget: Budget | None = None
+    kind: str,
+    weights: Callable[[str], Path],
+    spec_of: Callable[[str], HostedSpec],
+    budget: Budget | None = None,
+    home: Path | None = None,
 ) -> Tuner:
     """A tuner, not yet at work; touches no network and reads no key.
 
@@ -24,14 +29,17 @@ def open_tuner(
         weights: a local model's reference -> its directory.
         spec_of: a hosted model's reference -> its YAML.
         budget: the run's purse.
+        home: where the speed of trainings on this machine is remembered; None: it is not.
     """
     if kind in ("trl", "autotrain"):
         from harness.models.weights import convert
         from harness.tuners.autotrain import AutoTrainTuner
         from harness.tuners.trl import TrlTuner
+        from harness.tuners.trl_speed import Speed
 
         local = TrlTuner if kind == "trl" else AutoTrainTuner
-        return local(weights, lambda base, adapter, out: convert("merge", base, adapter, out))
+        speed = Speed(home / "training-speed.json" if home else None)
+        return local(weights, partial(convert, "merge"), speed)
     if kind in ("openai", "azure"):
         from harness.tuners.azure import AzureTuner
         from harness.tuners.openai import OpenAITuner

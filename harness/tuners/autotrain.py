@@ -153,6 +153,7 @@ class AutoTrainTuner(TrlTuner):
             _kill(process.pid)
             process.wait()
             raise
+        _tell(job, report)  # its last steps may have come since it was looked at
 
     def _finished(self, job: TuneJob, id: str) -> Tuned:
         result = msgspec.json.decode((job.workdir / "done.json").read_bytes(), type=Result)

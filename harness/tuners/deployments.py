@@ -27,6 +27,8 @@ FOLDER = "deployments"
 NOWHERE = ("ParentResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound")
 """Codes of a 404 for the resource itself; any other one says that the deployment is not there yet."""
 HOURLY = "it is billed by the hour ($1.70 for standard and globalstandard) until it is deleted"
+SECONDS_TO_GO = 30.0
+"""How long a deletion is waited for; what stands then is told, and tried again at the next start."""
 _held: dict[Path, Lock] = {}
 """The records that this process is responsible for."""
 
@@ -137,16 +139,31 @@ def live(home: Path) -> list[Deployment]:
 
 async def _delete(file: Path, known: Deployment, pace: Pace) -> str:
     """Delete one, and write down that it is gone. Returns why not, or empty; never raises what a service says."""
+    pace = replace(pace, patience=min(pace.patience, 60.0))
     try:
         async with Control(known.arm) as control:
-            await _call(control, "DELETE", known, replace(pace, patience=min(pace.patience, 60.0)))
+            await _call(control, "DELETE", known, pace)
+            gone = await _gone(control, known, pace)
     except HarnessError as error:
         return f"the Azure deployment {known.name} could not be deleted: {HOURLY}. {error.problems[0]}"
+    if not gone:
+        return f"Azure took the deletion of the deployment {known.name}, but it still stands there: {HOURLY}"
     _write(file, msgspec.structs.replace(known, live=False))
     lock = _held.pop(file, None)
     if lock is not None:
         lock.release()
     return ""
+
+
+async def _gone(control: Control, known: Deployment, pace: Pace) -> bool:
+    """Whether a deployment is away: Azure only accepts a deletion at first, and carries it out later."""
+    pause, until = pace.first, time.monotonic() + min(pace.patience, SECONDS_TO_GO)
+    while (await _call(control, "GET", known, pace)).status != 404:
+        if time.monotonic() > until:
+            return False
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, pace.longest)
+    return True
 
 
 async def _provisioned(control: Control, wanted: Deployment, pace: Pace) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from harness.models.endpoint import Endpoint, EndpointSpec
 from harness.models.listing import look_up
 from harness.prices import PricedSpec
 from harness.tuners import hosted_files, hosted_jobs, training_file
-from harness.tuners.base import Checkpoint, Estimate, Finding, Progress, Report, Tuned, TuneJob
+from harness.tuners.base import Checkpoint, Estimate, Finding, Report, Tuned, TuneJob
 from harness.tuners.control import Place
 from harness.tuners.hosted_files import Curve, State
 from harness.tuners.lock import Lock
@@ -199,7 +200,7 @@ class HostedTuner:
     async def follow(self, job: TuneJob, id: str, report: Report) -> Tuned:
         """Poll until it ends. An unknown status keeps polling; leaving (Ctrl-C) does not stop the job."""
         async with Service(self.endpoint(job), self._pace) as service:
-            found = await self._ended(service, id, report)
+            found = await hosted_jobs.ended(service, id, report)
             if found.status != "succeeded":
                 state = hosted_files.load(job.workdir) or State.at(self.endpoint(job))
                 hosted_files.save(job.workdir, msgspec.structs.replace(state, job=id, ended=found.status))
@@ -248,19 +249,22 @@ class HostedTuner:
                     lambda c: c.files.create(file=(name, content, "application/jsonl"), purpose="fine-tune"),
                     twice=False,
                 )
+                if not sent.id:
+                    raise Unsure("a file without an id")
                 id = sent.id
             except Unsure:
                 await asyncio.sleep(self._pace.first)
                 id = await self._seek_file(service, name, len(content))
         state = hosted_files.save(job.workdir, msgspec.structs.replace(state, **{which: id}))
-        pauses = hosted_jobs.pauses(self._pace)
+        pauses, until = hosted_jobs.pauses(self._pace), time.monotonic() + self._pace.patience
         while True:
             known = await service.ask(f"waiting for {file.name}", lambda c: c.files.retrieve(str(id)))
             if known.status == "error":
                 hosted_files.save(job.workdir, msgspec.structs.replace(state, **{which: None}))
                 said = service.scrub(known.status_details or "no reason given")
                 raise TuneError(Problem(f"the service could not read {file.name}: {said}", where=str(file)))
-            if known.status == "processed":
+            # Some services never say so: where the file is really not ready, creating the job is what shows it.
+            if known.status in ("processed", None) or time.monotonic() > until:
                 return state
             await asyncio.sleep(next(pauses))
 
@@ -284,6 +288,8 @@ class HostedTuner:
                     twice=False,
                     passing=hosted_jobs.not_ready,
                 )
+                if not made.id:
+                    raise Unsure("a job without an id")
                 id = made.id
                 break
             except Unsure:
@@ -341,29 +347,6 @@ class HostedTuner:
         given = [said.get("user_provided_suffix"), said.get("suffix")]
         return self.suffix(job) in given and known.model == state.model and known.seed == job.seed
 
-    async def _ended(self, service: Service, id: str, report: Report) -> FineTuningJob:
-        """The job once it has ended; its events are told meanwhile."""
-        pauses, done, total = hosted_jobs.pauses(self._pace), 0, 0
-        while True:
-            known = await service.ask("asking for the job", lambda c: c.fine_tuning.jobs.retrieve(id))
-            if known.status in ("succeeded", "failed", "cancelled") and (
-                known.status != "succeeded" or known.fine_tuned_model
-            ):
-                return known
-            message, loss = "", None
-            try:
-                page = await service.ask(
-                    "asking for events", lambda c: c.fine_tuning.jobs.list_events(id, limit=20), patience=0.0
-                )
-                message, step, of, loss = hosted_jobs.told(page.data or [])
-                done, total = max(done, step), max(total, of)
-            except TuneError:  # news are nice to have
-                pass
-            if str(known.status) == "paused":
-                message = "paused: resume it at the provider, or cancel it"
-            report(Progress(str(known.status), min(done, total), total, loss, service.scrub(message)))
-            await asyncio.sleep(next(pauses))
-
     async def _tuned(self, service: Service, job: TuneJob, ended: FineTuningJob) -> Tuned:
         """The finished job with all of its checkpoints, the final model last."""
         info: dict[str, Any] = {"model": ended.fine_tuned_model, "base": ended.model}
@@ -396,7 +379,7 @@ class HostedTuner:
             job=ended.id,
             checkpoints=hosted_jobs.checkpoints(str(ended.fine_tuned_model), listed, curve, epochs),
             trained_tokens=tokens,  # epochs are in it already
-            seconds=float(max((ended.finished_at or ended.created_at) - ended.created_at, 0)),
+            seconds=float(max((ended.finished_at or 0) - (ended.created_at or ended.finished_at or 0), 0)),
             usd=None if rate.usd is None else tokens * rate.usd / prices.MTOK,
             curve=curve,
             info=info,

@@ -5,15 +5,17 @@ Beside it the small calls that need no `TuneJob`: listing, cancelling, deleting 
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from harness.errors import Problem
-from harness.tuners.base import Checkpoint
+from harness.errors import Problem, TuneError
+from harness.tuners.base import Checkpoint, Progress, Report
 from harness.tuners.hosted_files import Curve, State
 from harness.tuners.service import Pace, Refused, Service
 
@@ -55,6 +57,40 @@ async def every(
         page = await service.ask(doing, lambda _, p=following: p.get_next_page())
 
 
+async def ended(service: Service, id: str, report: Report) -> FineTuningJob:
+    """The job once it has ended; its events are told meanwhile. An unknown status is waited through.
+
+    Raises:
+        TuneError: it succeeded, and no model of it is named within the patience.
+    """
+    waits, done, total, nameless = pauses(service.pace), 0, 0, 0.0
+    while True:
+        known = await service.ask("asking for the job", lambda c: c.fine_tuning.jobs.retrieve(id))
+        if known.status in ("succeeded", "failed", "cancelled") and (
+            known.status != "succeeded" or known.fine_tuned_model
+        ):
+            return known
+        if known.status == "succeeded":  # its model has no name yet
+            nameless = nameless or time.monotonic()
+            if time.monotonic() - nameless > service.pace.patience:
+                what = f"the job {id} succeeded, but the service names no model that came of it"
+                fix = "run the same command again: the job is found again; or ask the provider what became of it"
+                raise TuneError(Problem(what, where=service.endpoint.url, fix=fix))
+        message, loss = "", None
+        try:
+            page = await service.ask(
+                "asking for events", lambda c: c.fine_tuning.jobs.list_events(id, limit=20), patience=0.0
+            )
+            message, step, of, loss = told(page.data or [])
+            done, total = max(done, step), max(total, of)
+        except TuneError:  # news are nice to have
+            pass
+        if str(known.status) == "paused":
+            message = "paused: resume it at the provider, or cancel it"
+        report(Progress(str(known.status), min(done, total), total, loss, service.scrub(message)))
+        await asyncio.sleep(next(waits))
+
+
 def told(events: Sequence[Any]) -> tuple[str, int, int, float | None]:
     """(message, step, steps in all, training loss) of the newest events; 0 and None for what they do not say."""
     message, step, total, loss = "", 0, 0, None
@@ -62,11 +98,18 @@ def told(events: Sequence[Any]) -> tuple[str, int, int, float | None]:
         message = message or str(event.message or "")
         data: Any = event.data if isinstance(event.data, dict) else {}
         found = _STEP.search(str(event.message or ""))
-        at = int(data.get("step") or (found[1] if found else 0))
+        at = int(_number(data.get("step")) or (found[1] if found else 0))
         if at > step:
-            step, total = at, int(data.get("total_steps") or (found[2] if found and found[2] else 0))
-            loss = float(data["train_loss"]) if "train_loss" in data else float(found[3]) if found else None
+            step, total = at, int(_number(data.get("total_steps")) or (found[2] if found and found[2] else 0))
+            loss = _number(data["train_loss"] if "train_loss" in data else found[3] if found else None)
     return message, step, total, loss
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def reason(job: FineTuningJob, service: Service) -> Problem:
@@ -95,7 +138,7 @@ def epochs_of(job: FineTuningJob) -> float | None:
 def checkpoints(model: str, listed: Sequence[Any], curve: Curve, epochs: float) -> tuple[Checkpoint, ...]:
     """Every model that can be served, by step; the final one is last and stands once, whatever the list says."""
     losses = {step: (train, valid) for step, train, valid in curve}
-    named = {c.step_number: c for c in listed if c.fine_tuned_model_checkpoint}
+    named = {c.step_number: c for c in listed if c.fine_tuned_model_checkpoint and c.step_number is not None}
     last = max([*losses, *named], default=1)
     same = [step for step, c in named.items() if c.fine_tuned_model_checkpoint == model]
     final = same[0] if same else last

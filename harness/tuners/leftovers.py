@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import HarnessError
+from harness.paths import project_of
 from harness.tuners import deployments, hosted_files, hosted_jobs
 from harness.tuners.hosted_files import State
 from harness.tuners.service import Pace, Service
@@ -54,9 +56,11 @@ def told(left: list[Left]) -> str:
     """What to say after Ctrl-C: what goes on, how to go on with it, how to cancel it; empty where nothing does."""
     if not left:
         return ""
+    project = left[0].folder.parents[2]
+    at = "" if project == project_of(Path().resolve()) else f"{shlex.quote(str(project))} "
     lines = [f"the {job}" for job in left]
     lines.append("    go on: run the same command again; the job is found and not paid twice")
-    lines.append("    stop: `harness run FILE --on-interrupt cancel`, or `python -m harness.tuners.leftovers --cancel`")
+    lines.append(f"    stop: `python -m harness.tuners.leftovers {at}--cancel`; `--on-interrupt cancel` does it")
     return "\n".join(lines)
 
 
@@ -106,7 +110,7 @@ def main() -> None:
     parser.add_argument("--cancel", action="store_true")
     parser.add_argument("--delete", action="store_true")
     args = parser.parse_args()
-    home: Path = args.project / ".harness"
+    home = project_of(args.project.resolve()) / ".harness"
     left = pending(home)
     lines = [str(job) for job in left]
     if args.cancel:

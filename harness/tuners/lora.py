@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from harness.models.tokenizer import folded
 from harness.tuners.trl_files import Plan, write_whole
 
 ACTIVATIONS = 14_000_000
@@ -27,7 +28,7 @@ def tokenize(rows: Sequence[Sequence[dict[str, Any]]], tokenizer: Any, limit: in
     nothing of its answer is left.
     """
     examples: list[dict[str, list[int]]] = []
-    for messages in rows:
+    for messages in _written(rows, tokenizer):
         prompt = tokenizer.apply_chat_template(messages[:-1], tokenize=False, add_generation_prompt=True)
         whole = tokenizer.apply_chat_template(messages, tokenize=False)
         if not whole.startswith(prompt):
@@ -37,6 +38,19 @@ def tokenize(rows: Sequence[Sequence[dict[str, Any]]], tokenizer: Any, limit: in
         if len(ids) > start:
             examples.append({"input_ids": ids, "labels": [-100] * start + ids[start:]})
     return examples
+
+
+def _written(rows: Sequence[Sequence[dict[str, Any]]], tokenizer: Any) -> list[list[dict[str, Any]]]:
+    """The rows as the template takes them: as inference does, the system turn is folded in where it refuses one."""
+    from jinja2.exceptions import TemplateError
+
+    made = [list(row) for row in rows]
+    try:
+        for row in made[:1]:
+            tokenizer.apply_chat_template(row, tokenize=False)
+    except TemplateError:
+        return [folded(row) for row in made]
+    return made
 
 
 def choose_pad(tokenizer: Any) -> None:

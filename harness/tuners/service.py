@@ -108,7 +108,7 @@ class Service:
             try:
                 async with asyncio.timeout(CALL_SECONDS):
                     reply: Any = await call(self._client)
-                if reply is not None and not isinstance(reply, str):
+                if reply is not None and not isinstance(reply, str | list):
                     return reply
                 said = f"no JSON but {self.scrub(str(reply))[:80]!r}"
             except TimeoutError:

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from harness.errors import ModelError, Problem, TuneError
-from harness.tuners import training_file
+from harness.tuners import merged, training_file
 from harness.tuners.base import Checkpoint, Estimate, Finding, Progress, Report, Tuned, TuneJob
 from harness.tuners.trl_files import BUSY, CANCELLED, VALID_ROWS, Line, Plan, Result, write_whole
 from harness.tuners.trl_speed import Speed, waiting
@@ -41,7 +41,7 @@ class TrlTuner:
     Args:
         locate: model reference -> its directory (config.json, *.safetensors, tokenizer.json), fetched where needed.
         merge: (base directory, adapter directory, directory to make) -> None; writes what the local engines read.
-        speed: where measured training speeds are kept; default: the user's cache.
+        speed: what remembers how fast trainings were here.
         threads: CPU threads; default: the processors that this process may use.
 
     Attributes:
@@ -54,12 +54,12 @@ class TrlTuner:
         self,
         locate: Callable[[str], Path],
         merge: Callable[[Path, Path, Path], Any],
-        speed: Speed | None = None,
+        speed: Speed,
         threads: int | None = None,
     ) -> None:
         self._locate = locate
         self._merge = merge
-        self._speed = speed or Speed()
+        self._speed = speed
         self._threads = threads or processors()
         self.elsewhere: Callable[[TuneJob], Awaitable[Tuned]] | None = None
 
@@ -146,14 +146,7 @@ class TrlTuner:
     async def serve(self, job: TuneJob, checkpoint: Checkpoint) -> str:
         """Merge a checkpoint into the base: a directory that opens as a local model, made once."""
         made = job.workdir / "models" / checkpoint.id
-        if not made.exists():
-            base = await asyncio.to_thread(self._locate, job.base)
-            part = made.with_name(f"{made.name}.{os.getpid()}.part")
-            shutil.rmtree(part, ignore_errors=True)
-            part.parent.mkdir(parents=True, exist_ok=True)
-            await asyncio.to_thread(self._merge, base, job.workdir / "adapters" / checkpoint.id, part)
-            os.replace(part, made)
-        return str(made)
+        return str(await asyncio.to_thread(merged.make, made, job.base, self._locate, self._merge))
 
     async def cancel(self, job: TuneJob, id: str) -> None:
         """Stop the training wherever it runs; its last checkpoint stays."""

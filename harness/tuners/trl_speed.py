@@ -28,30 +28,22 @@ BUSY = 0.15
 
 
 class Speed:
-    """Measured trained tokens x parameters a second, by machine.
+    """Measured trained tokens x parameters a second, by machine and size of the model.
 
     Args:
-        path: the file that remembers; default: `tuning-speed.json` in the user's cache.
+        path: the file that remembers; None: nothing is remembered.
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._path = path
-
-    @property
-    def path(self) -> Path:
-        """Where speeds are kept."""
-        if self._path is None:
-            from platformdirs import user_cache_path
-
-            self._path = user_cache_path("harness") / "tuning-speed.json"
-        return self._path
+        self.path = path
 
     def seconds(self, tokens: float, parameters: float | None, threads: int) -> tuple[tuple[float, float], str]:
         """Band of seconds for so many trained tokens, and where it comes from."""
-        work = tokens * (parameters or 135e6)
-        rate = self._read().get(machine(threads))
+        parameters = parameters or 135e6
+        work = tokens * parameters
+        rate = self._read().get(alike(parameters, threads))
         if rate:
-            low, high, why = 0.8, 1.3, "the speed of the last training on this machine"
+            low, high, why = 0.8, 1.3, "the speed of the last training of such a model on this machine"
         else:
             kind = "bf16" if fast_bf16() else "fp32"
             rate = BF16 * threads if kind == "bf16" else FP32 * product_flops()
@@ -61,10 +53,10 @@ class Speed:
 
     def learn(self, result: Result, parameters: float | None, threads: int) -> None:
         """Remember the speed of a training of more than a few steps."""
-        if result.steps < 10 or not parameters or result.seconds <= 0:
+        if self.path is None or result.steps < 10 or not parameters or result.seconds <= 0:
             return
         known = self._read()
-        known[machine(threads)] = result.tokens * parameters / result.seconds
+        known[alike(parameters, threads)] = result.tokens * parameters / result.seconds
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             part = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
@@ -75,7 +67,7 @@ class Speed:
 
     def _read(self) -> dict[str, float]:
         try:
-            known: Any = json.loads(self.path.read_bytes())
+            known: Any = json.loads(self.path.read_bytes()) if self.path else {}
             return {str(k): float(v) for k, v in known.items()}
         except (OSError, ValueError, AttributeError, TypeError):
             return {}
@@ -117,6 +109,11 @@ def _load(seconds: float = 0.3) -> float:
     except (OSError, ValueError, IndexError):
         return 1.0
     return (after - before) / max(all_after - all_before, 1)
+
+
+def alike(parameters: float, threads: int) -> str:
+    """What trains as fast for its size: a model of the same order on this machine (a tiny one hardly computes)."""
+    return f"{machine(threads)}-{parameters:.0e}"
 
 
 def machine(threads: int) -> str:

@@ -68,6 +68,8 @@ def main(argv: Sequence[str]) -> int:
         lock.acquire(timeout=0)
     except Timeout:
         return BUSY
+    if (workdir / "done.json").exists():  # whoever had the lock ended while this process began
+        return 0
     plan = msgspec.json.decode((workdir / "plan.json").read_bytes(), type=Plan)
     say = Journal(workdir / "progress.jsonl")
     say(Line("loading"))

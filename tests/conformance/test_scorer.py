@@ -38,10 +38,10 @@ class WordEmbedder:
     digest = digest(["words"])
 
     def embed(self, texts: list[str]) -> Any:
-        vectors = np.full((len(texts), 64), 1e-3, dtype=np.float32)
+        vectors = np.full((len(texts), 4096), 1e-4, dtype=np.float32)  # so wide that no two words of a test collide
         for row, text in zip(vectors, texts, strict=True):
             for word in text.split():
-                row[hashlib.sha256(word.encode()).digest()[0] % 64] += 1
+                row[int.from_bytes(hashlib.sha256(word.encode()).digest()[:2]) % 4096] += 1
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 

@@ -38,7 +38,7 @@ const span = months => {
   if (days < 1) return "under a day";
   if (days < 13.5) return many(Math.round(days), "day");
   if (days < 90) return many(Math.round(days / 7), "week");
-  return months < 36 ? many(Math.round(months), "month") : `${(months / 12).toFixed(1)} years`;
+  return months < 36 ? many(Math.round(months), "month") : months < 240 ? `${(months / 12).toFixed(1)} years` : many(Math.round(months / 12), "year");
 };
 const dayAfter = (day, months) => {
   if (!isFinite(months) || months > 1200) return "";
@@ -52,7 +52,7 @@ const niceTicks = (top, most) => {
 };
 
 // Text in which nothing hides, as harness/report/text.py shows it.
-const UNSEEN = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}\p{Cs}]/gu;
+const UNSEEN = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\u3164\ufeff\uffa0\ufff9-\ufffb\u{e0000}-\u{e007f}\p{Cs}]/gu;
 const visible = text => text.replace(/\r\n/g, "\n").replace(UNSEEN, c => {
   const code = c.codePointAt(0);
   if (code < 0x20) return String.fromCodePoint(0x2400 + code);
@@ -69,8 +69,9 @@ const oneLine = (text, longest = 120) => {
   const flat = text.slice(0, 4 * longest).split(/\s+/).filter(Boolean).join(" ");
   return visible(flat.length <= longest ? flat : flat.slice(0, longest - 1) + "…");
 };
-const WORD = /[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7af\u{20000}-\u{3ffff}]|[\p{L}\p{N}\p{M}]+(?:['’-][\p{L}\p{N}\p{M}]+)*|\s+|./gsu;
-const counts = word => /[\p{L}\p{N}\p{M}]/u.test(word);
+const HAN = "\\u3040-\\u30ff\\u3400-\\u4dbf\\u4e00-\\u9fff\\uf900-\\ufaff\\uac00-\\ud7af\\u{20000}-\\u{3ffff}", LETTER = `(?:(?![${HAN}])[\\p{L}\\p{N}\\p{M}])`;
+const WORD = new RegExp(`[${HAN}]\\p{M}*|[\\u{1f1e6}-\\u{1f1ff}]{2}|${LETTER}+(?:['’-]${LETTER}+)*|\\s+|.(?:[\\p{M}\\u{1f3fb}-\\u{1f3ff}]|\\u200d.)*`, "gsu");
+const counts = word => /[\p{L}\p{N}\p{M}\p{So}]/u.test(word);
 const difference = (answer, target, ordered) => {
   const a = answer.match(WORD) || [], b = target.match(WORD) || [];
   if (a.length > 1200 || b.length > 1200) return [["same", answer]];

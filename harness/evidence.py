@@ -1,0 +1,154 @@
+"""What a paired difference has to show before any level is chosen: its units, its exact test, its missing pairs.
+
+`stats` makes answers of it. Pure functions of arrays; wrong input raises `ValueError`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import inf
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from harness.agreement import Corrected
+from harness.exact import mcnemar_mid_p, rare_losses, sign_flip
+from harness.intervals import Clusters, Floats, Units, bounds_of, middle_of, units_of, values_of
+from harness.special import stdtr
+
+Answer = Literal["yes", "no", "inconclusive"]
+Flag = Literal["missing", "few_clusters", "some_clusters", "indicative", "locked", "labels"]
+Ends = tuple[ArrayLike, ArrayLike]
+
+FEW_CLUSTERS, SOME_CLUSTERS, EVEN_CLUSTERS, INDICATIVE = 6, 20, 15, 50  # EVEN_CLUSTERS: of one size, as `Units.even`
+BARRING: frozenset[Flag] = frozenset(("missing", "few_clusters", "labels"))  # with one of them nothing is answered
+NOISE = 1e-9  # differences of floats that should be equal: no win, no loss
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything about a difference that does not depend on alpha. The exact test is run when first asked for."""
+
+    units: Units
+    middle: float
+    se: float
+    df: float
+    binary: bool
+    seed: int
+    reach: float
+
+    @cached_property
+    def p(self) -> float:
+        """Of the exact test at 0, and of losses too rare to be seen."""
+        sums = self.units.sums
+        if self.binary:
+            return mcnemar_mid_p(int((sums > 0).sum()), int((sums < 0).sum()))
+        return max(sign_flip(sums, seed=self.seed), self.unseen(0.0))
+
+    def unseen(self, delta: float) -> float:
+        """The chance that losses too rare to be seen often enough hide; 0 where no such are looked for."""
+        plain = not self.binary and not self.units.clustered and self.reach == 1
+        return rare_losses(self.units.sums, delta) if plain else 0.0
+
+    @property
+    def skew(self) -> float:
+        """Skewness of the units over the root of their number, the two rows among them."""
+        off = self.units.sums - self.units.mean * self.units.sizes
+        return float(np.sum(off**3)) / float(np.sum(off**2) + 2 * self.reach**2) ** 1.5
+
+    @property
+    def test(self) -> str:
+        """The exact test's name."""
+        return "McNemar mid-p" if self.binary else "sign-flip"
+
+    def bounds(self, alpha: float) -> tuple[float, float]:
+        """The two-sided interval at alpha."""
+        return bounds_of(self.middle, self.se, self.df, alpha, (-1.0, 1.0))
+
+    def answer(self, delta: float, alpha: float, locked: bool = True) -> Answer:
+        """The rule of `stats.decide_difference`; without `locked` the interval answers alone."""
+        low, high = self.bounds(alpha)
+        found: Answer = "yes" if low > delta else "no" if high < delta else "inconclusive"
+        if locked and found != "inconclusive" and self.unseen(delta) > alpha:
+            return "inconclusive"
+        if locked and (found == "yes" or (found == "no" and delta == 0)) and self.p > alpha:
+            return "inconclusive"
+        return found
+
+    def smallest_alpha(self, delta: float) -> float:
+        """The level at which this evidence would just be answered: what Holm sorts by."""
+        t = (self.middle - delta) / self.se
+        p = max(2 * float(stdtr(self.df, -abs(t))), self.unseen(delta))
+        return max(p, self.p) if t > 0 or delta == 0 else p
+
+
+def evidence_of(
+    d: Floats, clusters: Clusters | None, binary: bool, seed: int, reach: float = 1.0, most: float = inf
+) -> Evidence:
+    """`reach` and `most` degrees of freedom are those of a corrected judge."""
+    units = units_of(d, clusters)
+    if binary and not units.clustered and not np.isin(d, (-1.0, 0.0, 1.0)).all():
+        raise ValueError("binary differences must be -1, 0 or 1: the scores are 0/1 and one repeat is compared")
+    middle, se, df = middle_of(units, reach, 0.0)
+    return Evidence(units, middle, se, min(df, most), binary and not units.clustered, seed, reach)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """A difference with its missing pairs, and the same filled at the two ends of the range.
+
+    `d` is what was seen, by the judge where one is corrected; `groups` the clusters that carry the answer.
+    """
+
+    d: Floats
+    seen: Evidence
+    filled: tuple[Evidence, ...]
+    n_missing: int
+    too_many: bool
+    groups: int | None
+    by: Corrected | None
+
+
+def pairs_of(
+    d: ArrayLike | Corrected, clusters: Clusters | None, binary: bool, ends: Ends | None, max_missing: float, seed: int
+) -> Pairs:
+    """The differences of `stats.decide_difference`, whose arguments these are, before a level is chosen."""
+    by = d if isinstance(d, Corrected) else None
+    values = d.values if isinstance(d, Corrected) else values_of(d, -1, 1, "differences")
+    if clusters is not None and len(clusters) != len(values):
+        raise ValueError(f"{len(clusters)} cluster names for {len(values)} values")
+    gone = np.isnan(values)
+    count = int(gone.sum())
+    kept = values[~gone]
+    names = None if clusters is None else [c for c, missing in zip(clusters, gone, strict=True) if not missing]
+    labelled, most = by.units(clusters) if by else (0, inf)
+    reach, shift = (by.reach, by.shift) if by else (1.0, 0.0)
+    binary = binary and by is None
+    seen = evidence_of(kept, names, binary, seed, reach, most)
+    filled: list[Evidence] = []
+    if count:
+        for end in ends or (np.full(len(values), -1.0), np.full(len(values), 1.0)):
+            fill = values_of(end, -1, 1, "ends")
+            if fill.shape != values.shape or np.isnan(fill[gone]).any():
+                raise ValueError("ends must give a number for every missing pair")
+            filled.append(evidence_of(np.where(gone, fill + shift, values), clusters, binary, seed, reach, most))
+    groups = len(seen.units.sums) if seen.units.clustered else None
+    if by is not None:
+        groups, kept = groups and min(groups, labelled), by.judge[~gone]
+    return Pairs(kept, seen, tuple(filled), count, count > max_missing * len(values), groups, by)
+
+
+def flags_of(pairs: Pairs) -> list[Flag]:
+    """What a reader must know of the clusters, of n and of labels; `missing` and `locked` depend on the level."""
+    flags: list[Flag] = []
+    if pairs.groups is not None and pairs.groups < FEW_CLUSTERS:
+        flags.append("few_clusters")
+    elif pairs.groups is not None and (pairs.groups < SOME_CLUSTERS or pairs.seen.units.even < EVEN_CLUSTERS):
+        flags.append("some_clusters")
+    if pairs.seen.units.n < INDICATIVE:
+        flags.append("indicative")
+    if pairs.by is not None and not pairs.by.enough:
+        flags.append("labels")
+    return flags
