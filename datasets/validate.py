@@ -22,6 +22,10 @@ from harness.rows import read as read_rows
 from harness.taskset import SPLITS
 from harness.techniques.rule import load
 
+_BROKEN = re.compile(  # half read, or read in another encoding, or not seen at all
+    "\ufffd|[\u00c2\u00c3][\u0080-\u00bf]|\u00e2\u20ac|[\u0000-\u0008\u000b-\u001f\u007f\u00ad\u200b\ufeff]"
+)
+_JOINED = re.compile(r"(?!hundreds and thousands)(.* (and|or) .*|\d+ (?!flour).*)")  # two things, or an amount
 _WORD = re.compile(r"\w+(?:[-'\u2019]\w+)*")
 
 
@@ -71,6 +75,8 @@ class Rules:
 def read(path: Path, problems: list[Problem]) -> list[Row]:
     """The rows of a JSONL file; what cannot be read goes to `problems`."""
     good: list[Row] = []
+    if path.is_file() and path.read_bytes().startswith(b"\xef\xbb\xbf"):
+        problems.append(Problem("a byte order mark", f"{path.name}:1:1", fix="save the file as UTF-8 without one"))
     for row in read_rows(path):
         if isinstance(row, Problem):
             problems.append(row)
@@ -103,7 +109,7 @@ def shape(splits: Splits, rules: Rules) -> Iterator[Problem]:
                     yield Problem(
                         "not a text or a list of texts, or an empty one", row.where, key, got=repr(value)[:60]
                     )
-                elif any("\ufffd" in t or (isinstance(value, list) and "\n" in t) for t in texts):
+                elif any(_BROKEN.search(t) or (isinstance(value, list) and "\n" in t) for t in texts):
                     yield Problem("a broken character or a line break inside a line", row.where, key)
             if row.id in seen:
                 yield Problem("an id that stands twice", row.where, got=row.id, valid=f"first at {seen[row.id]}")
@@ -222,6 +228,8 @@ def unclean(target: Sequence[str], where: str, rules: Rules) -> Iterator[Problem
         if (not mass and label != rules.answer.normalise(label)) or label != label.lower() or label != label.strip():
             got, valid = repr(label), repr(rules.answer.normalise(label))
             yield Problem("a label that is not normalised", where, rules.target, got=got, valid=valid)
+        elif rules.hook is recipes and _JOINED.fullmatch(label):
+            yield Problem("a label with an amount, or with two things in it", where, rules.target, got=repr(label))
         elif not all(c.isalnum() or c in " -'" for c in label) or "  " in label:
             yield Problem("a label with punctuation", where, rules.target, got=repr(label))
 

@@ -91,16 +91,38 @@ def rare_failures(n: int, rate: float, whose: str) -> World:
     return World(f"rare failures ({rate:.0%}) of the {whose}", n, False, draw)
 
 
-def clustered(groups: int, sizes: str, kind: str) -> World:
-    """Examples in clusters that lean one way together; `sizes` equal (6 each) or uneven (2 to 18, mean about 6)."""
-    size = np.full(groups, 6) if sizes == "equal" else np.resize([2, 3, 3, 4, 6, 18], groups)
-    codes = np.repeat(np.arange(groups), size)
+def _sizes(groups: int, sizes: str) -> NDArray[np.intp]:
+    """Examples a cluster. Pareto: the quantiles of that tail (1 - u)^(-1 / .8), 50 to about 1,000 examples in all."""
+    if sizes == "equal":
+        return np.full(groups, 6)
+    if sizes == "uneven":
+        return np.resize([2, 3, 3, 4, 6, 18], groups)
+    tail = (1 - (np.arange(groups) + 0.5) / groups) ** (-1 / 0.8)
+    return np.ceil(tail * np.clip(tail.sum(), 50, 1000 - groups) / tail.sum()).astype(np.intp)
+
+
+def total_losses(n: int, count: float) -> World:
+    """The candidate loses everything in `count` examples on average, and is a little better in all others."""
+
+    def draw(rng: Rng, effect: float) -> Sample:
+        lost = rng.random(n) < count / n
+        return Sample(np.full(n, 1 - count / n - effect), np.where(lost, 0.0, 1.0))
+
+    return World(f"{count:g} total losses of the candidate", n, False, draw)
+
+
+def clustered(groups: int, sizes: str, kind: str, lean_sd: float = 0.8, discordant: float = 0.3) -> World:
+    """Examples in clusters that lean one way together, by `lean_sd`.
+
+    `sizes`: equal (6 each), uneven (2 to 18, mean about 6) or Pareto (the largest holds up to half of all examples).
+    """
+    codes = np.repeat(np.arange(groups), _sizes(groups, sizes))
     n = len(codes)
 
     def draw(rng: Rng, effect: float) -> Sample:
-        lean = rng.normal(0, 0.8, groups)[codes]
+        lean = rng.normal(0, lean_sd, groups)[codes]
         if kind == "binary":
-            share = max(0.3, abs(effect))
+            share = max(discordant, abs(effect))
             lift = np.clip(np.tanh(lean) * (share - abs(effect)), -1, 1)  # symmetric, so the mean stays `effect`
             u = rng.random(n)
             won, lost = u < (share + effect + lift) / 2, u >= 1 - (share - effect - lift) / 2
@@ -123,6 +145,50 @@ def _leaning_mean() -> float:
     ease = rng.beta(4, 2, 2_000_000)
     lean = rng.normal(0, 0.8, ease.shape)
     return float(_f1(rng, 1 / (1 + np.exp(-np.log(ease / (1 - ease)) + lean / 2))).mean())
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Scores answers at random at the rate `noise`, and gives full marks at a rate of its own to each arm.
+
+    `whole`: the labels are those of whole clusters, about 100, and not of 100 single examples.
+    """
+
+    name: str
+    noise: float
+    candidate: float = 0.0
+    baseline: float = 0.0
+    whole: bool = False
+
+    def judged(self, sample: Sample, rng: Rng) -> tuple[Floats, Floats]:
+        """The judge's differences, and the labels' where there are any (else NaN)."""
+        n = len(sample.d)
+        if self.whole and sample.clusters is not None:
+            codes = np.array(sample.clusters)
+            order = rng.permutation(codes.max() + 1)
+            count = int(np.searchsorted(np.cumsum(np.bincount(codes)[order]), 100)) + 1
+            picked = np.isin(codes, order[:count])
+        else:
+            picked = np.isin(np.arange(n), rng.choice(n, 100, replace=False))
+        by_judge = self._scored(sample.candidate, self.candidate, rng) - self._scored(
+            sample.baseline, self.baseline, rng
+        )
+        return by_judge, np.where(picked, sample.d, np.nan)
+
+    def _scored(self, truth: Floats, flattered: float, rng: Rng) -> Floats:
+        n = len(truth)
+        guessed = np.where(rng.random(n) < self.noise, rng.permutation(truth), truth)
+        return np.where(rng.random(n) < flattered, 1.0, guessed)
+
+
+JUDGES = (
+    Judge("noisy", 0.4),
+    Judge("generous to both arms", 0.1, 0.3, 0.3),
+    Judge("for the candidate", 0.1, 0.2),
+    Judge("against the candidate", 0.1, 0.0, 0.2),
+    Judge("rarely wrong, for the candidate", 0.0, 0.02),
+    Judge("for the candidate, whole clusters labelled", 0.1, 0.2, whole=True),
+)
 
 
 @dataclass(frozen=True)

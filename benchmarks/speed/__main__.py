@@ -111,14 +111,20 @@ def weights() -> str:
     return "" if cached(MODEL) else f"the weights: python -m harness.models.weights {MODEL}"
 
 
+def ray() -> str:
+    """What is missing for a cluster."""
+    return "" if find_spec("ray") else "the extra `ray`"
+
+
 PARTS = {
     "startup": Part("--rounds 7", "--rounds 21", plain),
     "decisions": Part("", "", decisions),
     "gates": Part("", "", gates),
     "report": Part("", "", report),
     "memory": Part("--trials 10000 100000", "--trials 10000 100000 1000000", plain),
+    "ray_overhead": Part("--trials 2000", "--trials 10000 --rounds 3", plain, ray),
     "orchestration": Part("--tasks 1000 --rounds 3 --peer-rounds 1", "--tasks 10000 --rounds 3 --peer-rounds 1", plain),
-    "generation": Part("--rows 16 --rounds 1", "--rows 63 --rounds 3", generation, weights),
+    "generation": Part("--case short few-shot --rows 16 --rounds 1", "", generation, weights),
     "tuning": Part("{model} --steps 4 --rounds 1", "{model} --steps 6 --rounds 3", tuning, weights),
 }
 

@@ -21,14 +21,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 def whole(scores: np.ndarray, usd: np.ndarray) -> tuple[str, float]:
     """The verdict on a board: 7 candidates by Holm, a guardrail, and all of it again without 100 rows."""
-    from harness import compare, verdict
+    from harness import verdict
+    from harness.board import Board, Effort
     from harness.records import Frozen
 
     n, arms = len(scores), [f"arm{i}" for i in range(scores.shape[1])]
     ids = tuple(f"e{i}" for i in range(n))
-    effort = compare.Effort("", n, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.01, {})
+    effort = Effort("", n, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.01, {})
     columns = {(a, m): scores[:, i] for i, a in enumerate(arms) for m in ("accuracy", "relevance")}
-    board = compare.Board(
+    board = Board(
         ids=ids, clusters=None, arms=tuple(arms), metrics={"accuracy": True, "relevance": True}, values=columns,
         failed={a: np.zeros(n, dtype=bool) for a in arms}, usd={a: usd[:, i] for i, a in enumerate(arms)},
         efforts=dict.fromkeys(arms, effort), binary={"accuracy": False, "relevance": False},

@@ -1,12 +1,13 @@
 """How much faster the embedded model answers than plain `transformers.generate`: short prompts, shared shots, RAG.
 
-    python benchmarks/speed/generation.py [--weights DIR] [--rows 63] [--rounds 3] [--max-tokens 128]
+    python benchmarks/speed/generation.py [--case NAME ...] [--weights DIR] [--rows 32] [--rounds 3] [--max-tokens 128]
 
 The baseline is what one writes by hand: f32, prompts sorted by length, left-padded, batches of 16, `model.generate`.
-Both run in processes of their own, in turn, `--rounds` times; medians of wall and processor seconds are printed. Only
-train and dev rows are used, the first ones. Every round has other words in front of its prompts, so that the fast
-engine's prefix cache holds nothing of the round before; `reuse` is the processor time of the fast engine on the same
-prompts with a word of its own before each, so that nothing is shared, over that with sharing. Wall time is what counts
+Both run in processes of their own, in turn, `--rounds` times; medians of wall and processor seconds are printed, and
+every round on stderr as it ends (a minute or three for the baseline). Only train and dev rows are used, the first
+ones. Every round has other words in front of its prompts, so that the fast engine's prefix cache holds nothing of the
+round before; `reuse` is the processor time of the fast engine on the same prompts with a word of its own before each,
+so that nothing is shared, over that with sharing (asked once). Wall time is what counts
 on a quiet machine; on a busy one trust the processor seconds. Give a tuned model's directory (a run leaves it under
 `.harness/tuned`) for answers of the length that the task has: the untuned model writes to the limit, which spares the
 baseline the wait for its longest row.
@@ -125,14 +126,19 @@ def started(command: list[str]) -> subprocess.Popen[str]:
     return process
 
 
-CASES = (("short prompts", 0, 0), ("few-shot, 5 shared shots", 5, 0), ("RAG, 5 shared shots, 4 passages", 5, 4))
+CASES = {
+    "short": ("short prompts", 0, 0),
+    "few-shot": ("few-shot, 5 shared shots", 5, 0),
+    "rag": ("RAG, 5 shared shots, 4 passages", 5, 4),
+}
 
 
 async def main() -> int:
     """Print the ratios of every case as JSON; exit code 1 when one is below 3 where that is asked (all but RAG)."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--weights", default=NAME)
-    parser.add_argument("--rows", type=int, default=63)
+    parser.add_argument("--rows", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--max-tokens", type=int, default=128)
     args = parser.parse_args()
@@ -144,19 +150,21 @@ async def main() -> int:
     found: dict[str, dict[str, Any]] = {}
     try:
         await model.generate(Request((Message("user", "x"),), 1))  # loads the engine
-        for title, shots, passages in CASES:
-            taken: list[tuple[float, float, float, float, float]] = []
+        for title, shots, passages in (CASES[name] for name in args.case):
+            taken: list[tuple[float, float, float, float]] = []
             same: list[str] = []
             prompts: list[Chat] = []
             for i in range(args.rounds):
                 prompts = chats(args.rows, shots, passages, f"Round {i}.")
                 ours, wall, cpu = await fast(model, prompts, args.max_tokens)
-                alone = chats(args.rows, shots, passages, f"Alone {i}.", shared=False)
-                _, _, unshared = await fast(model, alone, args.max_tokens)
                 theirs, plain_wall, plain_cpu = plain(process, tokenizer, prompts, args.max_tokens)
-                taken.append((wall, cpu, plain_wall, plain_cpu, unshared))
+                taken.append((wall, cpu, plain_wall, plain_cpu))
                 same.append(str(agreement(theirs, ours)))
-            wall, cpu, plain_wall, plain_cpu, unshared = (statistics.median(x) for x in zip(*taken, strict=True))
+                ratio = f"{plain_wall / wall:.2f}x wall, {plain_cpu / cpu:.2f}x CPU"
+                print(f"{title}, round {i + 1}: {plain_wall:.1f} s against {wall:.1f} s, {ratio}", file=sys.stderr)
+            wall, cpu, plain_wall, plain_cpu = (statistics.median(x) for x in zip(*taken, strict=True))
+            alone = chats(args.rows, shots, passages, "Alone.", shared=False)
+            _, _, unshared = await fast(model, alone, args.max_tokens)
             found[title] = {
                 "prompt tokens": round(statistics.mean(len(tokenizer.encode(p)) for p in prompts)),
                 "wall": round(plain_wall / wall, 2),

@@ -66,14 +66,20 @@ def environment() -> dict[str, str]:
 
 
 def in_turns(sides: Mapping[str, Callable[[], Cost]], rounds: int) -> dict[str, list[Cost]]:
-    """Every side once a round, in another order each time, so that a busy machine hurts all of them."""
+    """Every side once a round, in another order each time, so that a busy machine hurts all of them; says each."""
     done: dict[str, list[Cost]] = {name: [] for name in sides}
     names = list(sides)
     for number in range(rounds):
         turn = names[number % len(names) :] + names[: number % len(names)]
         for name in turn:
             done[name].append(sides[name]())
+            tell(f"{name}, round {number + 1} of {rounds}", done[name][-1])
     return done
+
+
+def tell(what: str, cost: Cost) -> None:
+    """Say on stderr what was measured just now: stdout is the table's."""
+    print(f"  {what}: {cost.wall:.1f} s, CPU {cost.cpu:.1f} s, {cost.peak_mb:.0f} MB", file=sys.stderr, flush=True)
 
 
 def middle(costs: Sequence[Cost]) -> Cost:

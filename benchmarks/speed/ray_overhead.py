@@ -18,12 +18,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.speed.table import Row
 from harness import pipeline, specfile
 from harness.tuners.base import Progress
 from harness.workers import Workers
 from tests import gated
-
-BOUND_MS = 2.0
 
 
 class Timed:
@@ -86,11 +85,12 @@ def main() -> None:
             assert same == scores, "the scores are not those of one process"
     finally:
         cluster.shutdown()
-    one, four = statistics.median(here), statistics.median(there)
-    print(f"{given.trials:,} scripted trials, median of {given.rounds}, {os.cpu_count()} processors for all of it")
-    print(f"one process          {one:.3f} ms a trial")
-    print(f"4 workers, 2 nodes   {four:.3f} ms a trial, {four / one:.2f} times; the scores are the same, byte for byte")
-    print(f"within {BOUND_MS:g} ms: {'yes' if four < BOUND_MS else 'no'}")
+    area = f"Ray, {given.trials:,} scripted trials"
+    rows = [
+        Row(area, "a trial in one process", statistics.median(here), "ms"),
+        Row(area, "a trial with 4 workers on 2 nodes, same scores", statistics.median(there), "ms", most=2),
+    ]
+    print(json.dumps([row.json() for row in rows], indent=1))
 
 
 if __name__ == "__main__":

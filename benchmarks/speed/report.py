@@ -65,7 +65,7 @@ def make(into: Path, tasks: int, arms: int) -> None:
         title = " ".join(chance.choice(lines).split()[-1] for _ in range(4))
         target = tuple(p.split()[-1].lower() for p in picked)
         examples.append(Example(f"recipe-{i:06d}", {"title": title, "ingredients": "\n".join(picked)}, target, "test"))
-    directory.save("examples.json", tuple(examples))
+    directory.save_examples(examples)
     with directory.trials.open("wb") as trials, directory.scores.open("wb") as scores:
         for k, name in enumerate(names):
             for e in examples:

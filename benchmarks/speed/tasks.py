@@ -84,11 +84,11 @@ def tuned(request):
 """
 
 
-def scripted(folder: Path, count: int) -> None:
+def scripted(folder: Path, count: int, repeats: int = 1) -> None:
     """A folder with bench.yaml, so many test rows, and two arms of a scripted model that takes no time."""
     (folder / "data").mkdir(parents=True)
     (folder / "pyproject.toml").write_text("[project]\nname = 'scripted'\n")
-    (folder / "bench.yaml").write_text(SCRIPTED)
+    (folder / "bench.yaml").write_text(f"{SCRIPTED}run: {{repeats: {repeats}, temperature: 0.5}}\n")
     (folder / "fake.py").write_text(FAKE)
     for split, rows in (
         ("train", [f"An example of a number: {i}" for i in range(4)]),
