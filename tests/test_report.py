@@ -192,6 +192,12 @@ AWKWARD: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
+def test_the_note_under_the_arms_keeps_its_sentences_apart(tmp_path: Path) -> None:
+    said = Page(html.page(reports.view(bent(tmp_path / "run", examples=3, change=unpriced)))).text
+    assert "scores highest. " in said
+    assert not re.search(r"scores highest\.\S", said)
+
+
 @pytest.mark.parametrize("name", AWKWARD)
 def test_every_run_has_a_page(name: str, tmp_path: Path) -> None:
     how, expected = AWKWARD[name]
