@@ -130,6 +130,9 @@ class Attachments:
             return
         if not prompt.strip():
             self._say(path, f"the prompt file {shown(file)} is empty", fix="write the prompt, or leave the file out")
+        elif "\0" in prompt:  # as in a YAML's own text and in a row: no tokenizer means the same by it
+            line = prompt[: prompt.index("\0")].count("\n") + 1
+            self._say(path, f"{shown(file)}:{line} has a NUL in it", fix="delete it; is this a text file?")
         elif len(raw) > MAX_PROMPT:
             self._say(path, f"the prompt file {shown(file)} is larger than {MAX_PROMPT:,} bytes")
 

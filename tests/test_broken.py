@@ -217,6 +217,14 @@ def test_missing_files_and_folders_say_what_is_near(tmp_path: Path) -> None:
         specfile.read(tmp_path / "benchmarks")
 
 
+def test_a_prompt_file_with_a_nul_is_refused_like_a_text_with_one(tmp_path: Path) -> None:
+    file = sound(tmp_path)
+    (file.parent / "nul.md").write_bytes(b"Name them.\nOne a li\0ne.")
+    file.write_text(YAML.replace("epochs: 2", "epochs: 2, system: file://nul.md", 1), "utf-8")
+    with pytest.raises(SpecError, match=r"(?s)arms\.tuned\.system.*nul\.md:2 has a NUL in it"):
+        specfile.read(file)
+
+
 def test_every_mistake_is_told_at_once_in_the_order_of_lines(tmp_path: Path) -> None:
     text = YAML
     for old, new in (
