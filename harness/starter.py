@@ -219,5 +219,6 @@ metrics:
 use_case: {{improve: "what should get better?"}}
 verdict: {{min_effect: 0.02}}    # a gain under 2 points would not be worth it
 economics: {{requests_per_month: 10000, horizon_months: 12}}    # add labelling_usd_per_row, effort_hours, usd_per_hour
+  # and local_usd_per_hour: 0.20, what an hour of this machine costs: without it a local model has no price
 {run}
 {gates}"""

@@ -56,6 +56,11 @@ def test_lists_are_a_list_task(tmp_path: Path) -> None:
     assert not task.divide
 
 
+def test_a_draft_says_what_gives_its_local_model_a_price(tmp_path: Path) -> None:
+    write(tmp_path / "test.jsonl", *(row(f"t{i}", noun) for i, noun in enumerate(NOUNS)))
+    assert "local_usd_per_hour: 0.20" in starter.draft(str(tmp_path / "test.jsonl"), tmp_path)
+
+
 def test_too_few_train_rows_are_not_tuned_on(tmp_path: Path) -> None:
     benchmark = drafted(tmp_path, *(row(w, w, split=split(i)) for i, w in enumerate(WORDS)))
     assert list(benchmark.arms) == ["prompt", "few_shot"]
