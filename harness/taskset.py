@@ -333,9 +333,12 @@ class _Reader:
                 self.problems += [Problem(what, self._where(p), self._task.cluster, fix=fix) for p in rows_without]
         for split in SPLITS:
             if (split in need or split in self._named) and not self.split[split] and not self.problems:
-                self.problems.append(
-                    Problem(f"the {split} split is empty", shown(data), fix=f"add {split} rows{CHOOSES.get(split, '')}")
-                )
+                what, got = f"the {split} split is empty", ""
+                if data.is_dir() and split not in self._named:  # a misspelt name, a folder or a pipe with the name
+                    what += ": no file of the folder is named for it"
+                    got = ", ".join(p.name + "/" * p.is_dir() for p in sorted(data.iterdir())[:8])
+                fix = f"add {split} rows{CHOOSES.get(split, '')}"
+                self.problems.append(Problem(what, shown(data), got=got, fix=fix))
 
 
 def _packed(which: int, number: int) -> int:

@@ -300,6 +300,18 @@ def test_broken_task_set(
     assert not (tmp_path / "reports").exists()
 
 
+def test_a_split_whose_file_is_misnamed_or_a_folder_is_not_only_called_empty(tmp_path: Path) -> None:
+    file = sound(tmp_path)
+    data = tmp_path / "data"
+    (data / "train.jsonl").rename(data / "trian.jsonl")
+    (data / "train.jsonl").mkdir()
+    task = specfile.Benchmark.model_validate(yamlfile.load(file).data).task
+    with pytest.raises(DataError) as caught:
+        taskset.load(task, file.parent, tmp_path, need=("train", "dev", "test"))
+    assert "no file of the folder is named for it" in str(caught.value)
+    assert "train.jsonl/, trian.jsonl" in str(caught.value)
+
+
 def test_links_in_a_circle_and_into_nothing(tmp_path: Path) -> None:
     (tmp_path / "loop.yaml").symlink_to("loop.yaml")
     (tmp_path / "gone.yaml").symlink_to("nowhere.yaml")
