@@ -13,12 +13,15 @@ from harness.scorers.base import PairScorer
 from harness.spec import Benchmark, GateSpec, MetricSpec, ModelSpec
 from harness.techniques import Cascade, Classifier, FineTune, Rag
 from harness.techniques.base import Sweep, Technique
+from harness.techniques.fine_tune import READ, TRAINING
 from harness.yamlfile import Source, YamlPath, quoted
 
 BASELINES = ("auto", "best_of_all")
 TAKEN = (*BASELINES, "baseline", "saved")  # what `baseline:` and gates mean by these words is no arm
 MEASURED = ("seconds", "usd")
 KEYS = ("extends", "model", "first", "then")  # where an arm names another
+UNSET = (None, "", "none", ())  # what a setting says that asks for nothing
+INSTEAD = {"learning_rate": "learning_rate_multiplier", "learning_rate_multiplier": "learning_rate"}
 
 
 def check(benchmark: Benchmark, source: Source) -> list[Problem]:
@@ -162,10 +165,33 @@ class _Check:
         if arm.tuner != "existing" and arm.served:
             fix = "write `tuner: existing`, or remove `served`"
             self._say((*here, "served"), f"`served` belongs to tuner: existing, not to tuner: {arm.tuner}", fix=fix)
-        for key in ("learning_curve", "seeds"):
-            if arm.tuner == "existing" and getattr(arm, key):
+        self._unread(here, arm)
+        if "top_k" in arm.model_fields_set and not arm.documents:
+            fix = "add `documents`, or remove `top_k`"
+            self._say((*here, "top_k"), "`top_k` counts passages, and without `documents` none is shown", fix=fix)
+
+    def _unread(self, here: YamlPath, arm: FineTune) -> None:
+        """Settings that the tuner would pass over: whoever wrote them believes that they do something."""
+        tuner = arm.tuner
+        known = (*READ[tuner], *(() if tuner == "existing" else TRAINING))
+        every = dict.fromkeys((*TRAINING, *(key for keys in READ.values() for key in keys)))
+        for key in every:
+            value = getattr(arm, key)
+            off = value in UNSET or (key == "learning_curve" and value is False)
+            if key in known or key not in arm.model_fields_set or off:
+                continue
+            what = f"`{key}` means nothing to `tuner: {tuner}`"
+            if tuner == "existing":
                 what = f"`tuner: existing` trains nothing, so `{key}` means nothing"
-                self._say((*here, key), what, fix=f"remove `{key}`")
+            other = INSTEAD.get(key)
+            fix = f"write `{other}`, or remove it" if other in known else f"remove `{key}`"
+            readers = " or ".join(name for name, keys in READ.items() if key in keys)
+            if readers and other not in known:
+                fix += f"; it belongs to tuner: {readers}"
+            self._say((*here, key), what, ", ".join(known), fix)
+        if "merge" in known and not arm.merge:
+            what = f"`merge: false` means nothing to `tuner: {tuner}`: the engines read merged weights"
+            self._say((*here, "merge"), what, fix="remove `merge`")
 
     def cycles(self) -> None:
         """`extends` and `model` between arms must end somewhere."""

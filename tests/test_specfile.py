@@ -12,7 +12,7 @@ import pytest
 
 from harness import mistakes, paths, references, specfile, yamlfile
 from harness.errors import SpecError
-from harness.techniques import FewShot, FineTune
+from harness.techniques import FewShot, FineTune, fine_tune
 from tests.benchmarks import YAML, sound
 
 
@@ -100,6 +100,16 @@ def test_who_is_fine_tuned(tmp_path: Path) -> None:
     benchmark = specfile.read(sound(tmp_path, YAML.replace("candidate:", extra + "candidate:"))).benchmark
     tuned = [name for name in benchmark.arms if references.is_tuned(name, dict(benchmark.arms))]
     assert tuned == ["tuned", "hybrid", "deeper"]
+
+
+def test_every_setting_of_a_training_is_read_by_a_tuner(tmp_path: Path) -> None:
+    read = {*fine_tune.TRAINING, *(key for keys in fine_tune.READ.values() for key in keys)}
+    whole = set(FineTune.model_fields) - fine_tune.ASIDE
+    assert whole <= read, "a setting that no tuner reads"
+    off = "learning_rate: null, quantization: none, suffix: '', learning_curve: false, seeds: [], lora: {r: 8}"
+    assert specfile.read(sound(tmp_path, YAML.replace("lora: {r: 8}", off)))
+    hosted = "tuner: azure, learning_rate: null, quantization: none, training_type: Developer, deployment_capacity: 9"
+    assert specfile.read(sound(tmp_path / "hosted", YAML.replace("lora: {r: 8}", hosted)))
 
 
 def properties(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:

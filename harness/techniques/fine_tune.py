@@ -32,6 +32,18 @@ ASIDE = {  # what does not decide the weights, or stands in the training rows an
     "technique", "extends", "model", "system", "tuner", "served", "rows", "documents", "top_k", "seed", "seeds",
     "suffix", "learning_curve",
 }  # fmt: skip
+_LOCAL = ("learning_rate", "lora", "quantization", "max_length", "merge")
+_HOSTED = ("learning_rate_multiplier", "suffix")
+READ = {
+    "trl": _LOCAL,
+    "autotrain": _LOCAL,
+    "openai": _HOSTED,
+    "azure": (*_HOSTED, "training_type", "deployment_sku", "deployment_capacity"),
+    "existing": (),
+}
+"""The settings that not every tuner reads, by the tuners that read them."""
+TRAINING = ("epochs", "batch_size", "rows", "seed", "seeds", "learning_curve")
+"""The settings of every training, which `existing` has none of."""
 
 
 class Lora(BaseModel):
