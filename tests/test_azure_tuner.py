@@ -13,6 +13,7 @@ from harness.errors import ModelError, TuneError
 from harness.spec import AzureSpec
 from harness.tuners import control, deployments, leftovers
 from harness.tuners.base import Checkpoint, Tuned, TuneJob
+from harness.tuners.service import Pace
 from tests import tuning
 from tests.servers import KEY
 from tests.tuning_server import TOKEN, Fault, TuningServer, serve
@@ -275,6 +276,23 @@ def test_a_deletion_that_fails_is_said_and_tried_again(tmp_path: Path, monkeypat
         assert not server.deployments
 
     run(server, work, monkeypatch)
+
+
+def test_a_deployment_that_never_gets_ready_is_given_up_and_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    creating = b'{"properties": {"provisioningState": "Creating"}}'
+    server = TuningServer(style="azure_v1", faults=[Fault(GET, raw=creating) for _ in range(1000)])
+    monkeypatch.setattr(tuning, "PACE", Pace(0.005, 0.02, 0.1))
+
+    async def work() -> None:
+        async with asyncio.timeout(20):
+            with pytest.raises(TuneError, match="(?s)still not ready.*Creating.*the training is kept"):
+                await tuning.tuner(server).serve(tuning.job(tmp_path, server), FINAL)
+
+    run(server, work, monkeypatch)
+    assert server.deleted
+    assert not server.deployments
 
 
 @pytest.mark.parametrize("fault", [{}, {"status": 503}, {"status": 429, "code": "TooManyRequests"}])

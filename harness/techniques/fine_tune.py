@@ -212,7 +212,10 @@ class FineTune(Technique):
             # No arm may try more on dev than another: the last checkpoints are tried, without dev the very last one.
             tried = kit.dev_trials if dev else 1
             tuned = msgspec.structs.replace(tuned, checkpoints=tuned.checkpoints[-tried:])
-            served = [await tuner.serve(job, c) for c in tuned.checkpoints]
+            served = list[str]()
+            for c in tuned.checkpoints:  # a deployment takes many minutes
+                kit.progress(Progress(status=f"serve: {arm}", done=len(served), total=len(tuned.checkpoints)))
+                served.append(await tuner.serve(job, c))
             made = [kit.refer(s) for s in served]
             seconds = time.perf_counter() - started
         recipes = [

@@ -27,6 +27,8 @@ FOLDER = "deployments"
 NOWHERE = ("ParentResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound")
 """Codes of a 404 for the resource itself; any other one says that the deployment is not there yet."""
 HOURLY = "it is billed by the hour ($1.70 for standard and globalstandard) until it is deleted"
+LONGEST = 4.0
+"""How long a deployment may be in the making, as a multiple of the patience: an hour where it is not set."""
 SECONDS_TO_GO = 30.0
 """How long a deletion is waited for; what stands then is told, and tried again at the next start."""
 _held: dict[Path, Lock] = {}
@@ -167,7 +169,7 @@ async def _gone(control: Control, known: Deployment, pace: Pace) -> bool:
 
 
 async def _provisioned(control: Control, wanted: Deployment, pace: Pace) -> None:
-    """Wait for provisioningState Succeeded; an unknown state is waited through."""
+    """Wait for provisioningState Succeeded; an unknown state is waited through, but no state for ever."""
     pause, started = pace.first, time.monotonic()
     while True:
         known = await _call(control, "GET", wanted, pace)
@@ -181,6 +183,11 @@ async def _provisioned(control: Control, wanted: Deployment, pace: Pace) -> None
             said = str(known.body.get("error") or properties.get("error") or "Azure gave no reason")[:300]
             fix = "run the same command again: the training is kept; or try another `deployment_sku`"
             what = f"the Azure deployment {wanted.name} could not be provisioned: {said}"
+            raise TuneError(Problem(what, where=wanted.arm, fix=fix))
+        if time.monotonic() - started > LONGEST * pace.patience:
+            fix = "run the same command again: the training is kept; or try another `deployment_sku`"
+            waited = f"after {LONGEST * pace.patience / 60:.0f} minutes ({state or 'no state'})"
+            what = f"the Azure deployment {wanted.name} is still not ready {waited}"
             raise TuneError(Problem(what, where=wanted.arm, fix=fix))
         await asyncio.sleep(pause * random.uniform(0.9, 1.1))
         pause = min(pause * 1.5, pace.longest)
