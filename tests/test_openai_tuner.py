@@ -381,6 +381,40 @@ def test_uploads_can_be_deleted_once_the_job_has_ended(tmp_path: Path, monkeypat
     assert not server.files
 
 
+def test_uploads_that_are_gone_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = TuningServer(journey=("failed",))
+    job = tuning.job(tmp_path, server)
+
+    async def work() -> Tuned:
+        with pytest.raises(TuneError, match="failed"):
+            await whole(server, job)
+        server.files.clear()  # by hand in the dashboard, or by the retention of the service
+        server.content.clear()
+        server.journey = ("succeeded",)
+        return await whole(server, job)
+
+    assert run(server, work, monkeypatch).job == "ftjob-002"
+    assert len(server.created) == 2
+
+
+@pytest.mark.parametrize("where", ["/files", "/fine_tuning/jobs"])
+@pytest.mark.parametrize("fault", [{}, {"status": 500}, {"raw": b'{"error": {"message": "not now"}}'}])
+def test_an_upload_or_a_job_that_is_never_taken_is_given_up(
+    where: str, fault: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = TuningServer(faults=[Fault(f"POST /v1{where}", **fault) for _ in range(1000)])
+    job = tuning.job(tmp_path, server)
+    monkeypatch.setattr(tuning, "PACE", Pace(0.005, 0.02, 0.3))
+
+    async def work() -> None:
+        async with asyncio.timeout(20):
+            with pytest.raises(TuneError, match="(?s)uploading|creating.*run the same command again"):
+                await whole(server, job)
+
+    run(server, work, monkeypatch)
+    assert not server.created
+
+
 def test_no_key_is_written_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = TuningServer()
     job = tuning.job(tmp_path, server)

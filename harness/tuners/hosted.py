@@ -27,7 +27,7 @@ from harness.tuners.base import Checkpoint, Estimate, Finding, Report, Tuned, Tu
 from harness.tuners.control import Place
 from harness.tuners.hosted_files import Curve, State
 from harness.tuners.lock import Lock
-from harness.tuners.service import Pace, Refused, Service, Unsure
+from harness.tuners.service import Doubt, Pace, Refused, Service, Unsure
 
 if TYPE_CHECKING:
     from openai.types.fine_tuning import FineTuningJob
@@ -240,6 +240,7 @@ class HostedTuner:
         content = file.read_bytes().removeprefix(b"\xef\xbb\xbf")
         content = (b"\xef\xbb\xbf" if self.marked else b"") + content
         id: str | None = getattr(state, which)
+        stored, unsure = id is not None, Doubt(service, f"uploading {file.name}")
         if id is None:
             id = await self._seek_file(service, name, len(content))
         while id is None:
@@ -252,13 +253,20 @@ class HostedTuner:
                 if not sent.id:
                     raise Unsure("a file without an id")
                 id = sent.id
-            except Unsure:
-                await asyncio.sleep(self._pace.first)
+            except Unsure as said:
+                await unsure.wait(said)
                 id = await self._seek_file(service, name, len(content))
         state = hosted_files.save(job.workdir, msgspec.structs.replace(state, **{which: id}))
         pauses, until = hosted_jobs.pauses(self._pace), time.monotonic() + self._pace.patience
         while True:
-            known = await service.ask(f"waiting for {file.name}", lambda c: c.files.retrieve(str(id)))
+            try:
+                known = await service.ask(f"waiting for {file.name}", lambda c: c.files.retrieve(str(id)))
+            except Refused as refused:
+                if refused.status != 404 or not stored:
+                    raise
+                # deleted since (by hand, by the service's retention): the rows go up again
+                state = hosted_files.save(job.workdir, msgspec.structs.replace(state, **{which: None}))
+                return await self._uploaded(service, job, state, which, file)
             if known.status == "error":
                 hosted_files.save(job.workdir, msgspec.structs.replace(state, **{which: None}))
                 said = service.scrub(known.status_details or "no reason given")
@@ -280,6 +288,7 @@ class HostedTuner:
         """Create the job once: after a broken call it is looked for before it is tried again."""
         state = hosted_files.save(job.workdir, msgspec.structs.replace(state, job=None, creating=True, ended=""))
         arguments = self.arguments(job, state)
+        unsure = Doubt(service, "creating the job")
         while True:
             try:
                 made = await service.ask(
@@ -292,8 +301,8 @@ class HostedTuner:
                     raise Unsure("a job without an id")
                 id = made.id
                 break
-            except Unsure:
-                await asyncio.sleep(self._pace.first)
+            except Unsure as said:
+                await unsure.wait(said)
                 found = await self._look(service, job, state)
                 if found is not None:
                     id = found

@@ -117,7 +117,8 @@ class Service:
                 refused = self.refusal(doing, error)
                 if not (_passes(error) or passing(refused)):
                     raise refused from None
-                said, after = str(refused.problems[0].what), retry_after(error.response.headers)
+                said = str(refused.problems[0].what).removeprefix(f"{doing}: ")
+                after = retry_after(error.response.headers)
                 sure = error.status_code < 500
             except openai.APIConnectionError as error:
                 said = self.scrub(str(error.__cause__ or error))[:200]
@@ -127,10 +128,14 @@ class Service:
                 raise Unsure(said)
             wait = max(after or 0.0, pause * random.uniform(0.8, 1.2))
             if time.monotonic() - started + wait > (self.pace.patience if patience is None else patience):
-                fix = "run the same command again: a job that was submitted goes on without us and is found again"
-                raise TuneError(Problem(f"{doing}: {said}", where=self.endpoint.url, fix=fix))
+                raise self.given_up(doing, said)
             await asyncio.sleep(wait)
             pause = min(pause * 2, self.pace.longest)
+
+    def given_up(self, doing: str, said: str) -> TuneError:
+        """What to say of a call that got no usable answer for as long as we are patient."""
+        fix = "run the same command again: a job that was submitted goes on without us and is found again"
+        return TuneError(Problem(f"{doing}: {said}", where=self.endpoint.url, fix=fix))
 
     def refusal(self, doing: str, error: openai.APIStatusError) -> Refused:
         """An error status as one sentence with its way out."""
@@ -144,6 +149,23 @@ class Service:
     def scrub(self, text: str) -> str:
         """The text without the key, should the service repeat it."""
         return self.endpoint.scrub(text)
+
+
+class Doubt:
+    """The pauses between tries of a call that must not happen twice; between two, what it made is looked for."""
+
+    def __init__(self, service: Service, doing: str) -> None:
+        self._service = service
+        self._doing = doing
+        self._started = time.monotonic()
+        self._pause = service.pace.first
+
+    async def wait(self, unsure: Unsure) -> None:
+        """Pause, each time longer. Raises `TuneError` where the patience is at its end."""
+        if time.monotonic() - self._started + self._pause > self._service.pace.patience:
+            raise self._service.given_up(self._doing, str(unsure))
+        await asyncio.sleep(self._pause)
+        self._pause = min(self._pause * 2, self._service.pace.longest)
 
 
 def _got(error: openai.APIStatusError, code: str) -> str:
