@@ -287,7 +287,7 @@ def test_a_deployment_that_never_gets_ready_is_given_up_and_deleted(
 
     async def work() -> None:
         async with asyncio.timeout(20):
-            with pytest.raises(TuneError, match="(?s)still not ready.*Creating.*the training is kept"):
+            with pytest.raises(TuneError, match=r"(?s)still not ready.*Creating.*the training is kept"):
                 await tuning.tuner(server).serve(tuning.job(tmp_path, server), FINAL)
 
     run(server, work, monkeypatch)

@@ -408,7 +408,7 @@ def test_an_upload_or_a_job_that_is_never_taken_is_given_up(
 
     async def work() -> None:
         async with asyncio.timeout(20):
-            with pytest.raises(TuneError, match="(?s)uploading|creating.*run the same command again"):
+            with pytest.raises(TuneError, match=r"(?s)uploading|creating.*run the same command again"):
                 await whole(server, job)
 
     run(server, work, monkeypatch)
