@@ -96,6 +96,7 @@ async def look(bench: Workbench) -> Outlook:
     today = datetime.now(UTC).date()
     users: dict[str, list[str]] = {}
     tuned: dict[str, str] = {}
+    away: dict[str, list[Finding]] = {}
     for name, technique in bench.benchmark.arms.items():
         if technique.uses_model:
             its = asked(bench.benchmark, name)
@@ -103,11 +104,18 @@ async def look(bench: Workbench) -> Outlook:
                 users.setdefault(its.model, []).append(name)
             if its.tuner in HOSTED:
                 tuned[its.model] = its.tuner
+            elif its.tuner and bench.is_hosted(its.model):
+                what = f"{name}: `tuner: {its.tuner}` trains weights on this machine, and this model is at an endpoint"
+                fix = "give the arm `model: local/...` or a folder of weights, or another tuner"
+                away.setdefault(its.model, []).append(Finding("error", f"{what} ({fix})"))
     for name, metric in bench.benchmark.metrics.items():
         if metric.judge is not None:
             users.setdefault(judge_of(metric), []).append(name)
     hosted = {model: tuple(names) for model, names in users.items() if bench.is_hosted(model)}
     looks = await asyncio.gather(*(_look(bench, m, names, tuned.get(m, ""), today) for m, names in hosted.items()))
+    looks = [
+        msgspec.structs.replace(f, findings=(*f.findings, *away[f.model])) if f.model in away else f for f in looks
+    ]
     left = [str(job) for job in leftovers.pending(bench.home)]
     left += [f"deployment {d.name} of {d.model}: {deployments.HOURLY}" for d in deployments.live(bench.home)]
     return Outlook(tuple(looks), tuple(left))

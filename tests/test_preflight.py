@@ -267,6 +267,22 @@ def test_after_the_last_day_openai_itself_takes_no_job(tmp_path: Path, monkeypat
     assert "tuner: azure" in why
 
 
+def test_a_local_tuner_on_an_endpoints_model_is_said_before_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = cut_down("openai", tmp_path)
+    text = file.read_text("utf-8").replace(", suffix: recipes", "")
+    file.write_text(text.replace("tuner: openai", "tuner: trl"), "utf-8")
+    shelf = Shelf(dict(SOUND))
+    with Thread(shelf):  # type: ignore[arg-type]
+        monkeypatch.setenv("OPENAI_BASE_URL", shelf.url)
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        checked = asyncio.run(checking.check(specfile.read(file)))
+    (error,) = checked.errors
+    assert "fine_tuned: `tuner: trl` trains weights on this machine" in error
+    assert "model: local/" in error
+
+
 MIXED = """\
 version: 1
 question: Does a local fine-tune beat a hosted prompt?
