@@ -19,10 +19,12 @@ import pytest
 
 from harness.errors import TuneError
 from harness.models.budgeted import Budget
+from harness.spec import ModelSpec
 from harness.tuners import hosted_files, leftovers
 from harness.tuners.base import Progress, Tuned, TuneJob
 from harness.tuners.hosted_files import read_curve
 from harness.tuners.hosted_jobs import auto_epochs, told
+from harness.tuners.openai import OpenAITuner
 from harness.tuners.service import Pace, Service
 from harness.tuners.trl_files import write_whole
 from tests import tuning
@@ -436,6 +438,14 @@ def test_the_estimate_is_the_cookbooks(tmp_path: Path) -> None:
     unknown = tuning.tuner(server, price=None).estimate(nowhere(job))
     assert unknown.usd is None
     assert "usd_per_mtok" in unknown.why
+
+
+def test_the_files_last_day_wins_over_the_price_books(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = TuningServer()
+    tuning.settings(monkeypatch, server)
+    job = tuning.job(tmp_path, server)
+    tuner = OpenAITuner(lambda r: ModelSpec(id=r, retires="2031-05-06"))
+    assert "shut down, with its fine-tunes, on 2031-05-06" in " ".join(f.message for f in tuner.validate(job))
 
 
 def test_a_byte_order_mark_is_refused_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -52,6 +52,11 @@ class HostedSpec(EndpointSpec, PricedSpec, Protocol):
     @property
     def hosting_usd_per_hour(self) -> float | None:
         """What keeping a tuned model deployed costs."""
+        ...
+
+    @property
+    def retires(self) -> str | None:
+        """The day on which the provider shuts the model down; wins over the price book's."""
         ...
 
     @property
@@ -151,7 +156,8 @@ class HostedTuner:
         ]
         if params.get("quantization", "none") != "none":
             findings.append(Finding("warning", f"quantization does nothing with tuner: {self.kind}"))
-        retires = prices.retirement(job.base)
+        said = self._spec_of(job.base).retires
+        retires = date.fromisoformat(said) if said else prices.retirement(job.base)
         if retires is not None:
             days = (retires - datetime.now(UTC).date()).days
             said = f"is shut down, with its fine-tunes, on {retires}: {days} days from now"
