@@ -284,7 +284,7 @@ def test_a_training_that_does_not_fit_into_the_purse_is_not_started(
 ) -> None:
     server = TuningServer()
     job = tuning.job(tmp_path, server)
-    with pytest.raises(TuneError, match=r"max_usd"):
+    with pytest.raises(TuneError, match=r"up to \$0\.00\d+; \$1e-06 of run\.max_usd is left"):
         run(server, lambda: whole(server, job, budget=Budget(0.000001)), monkeypatch)
     with pytest.raises(TuneError, match=r"not known"):
         run(server, lambda: whole(server, nowhere(job), budget=Budget(5.0), price=None), monkeypatch)

@@ -235,7 +235,7 @@ class HostedTuner:
             )
         if estimate.usd[1] > self._budget.left:
             what = (
-                f"the training may cost up to ${estimate.usd[1]:.2f}; ${self._budget.left:.2f} of run.max_usd is left"
+                f"the training may cost up to ${estimate.usd[1]:.4g}; ${self._budget.left:.4g} of run.max_usd is left"
             )
             fix = "raise max_usd, or train on fewer `rows`"
             raise TuneError(Problem(what, path="run.max_usd", got=estimate.why, fix=fix))
