@@ -46,6 +46,7 @@ class Retry(Struct, frozen=True):
     fatal: bool
     status: int | None = None
     after: float | None = None
+    unreachable: bool = False
 
 
 class Reply(Struct, frozen=True, gc=False):
@@ -66,7 +67,7 @@ class Reply(Struct, frozen=True, gc=False):
             case Failed():
                 return Reply(id, failure=error.failure)
             case CallFailed():
-                said = Retry(error.retry, error.fatal, error.status, error.after)
+                said = Retry(error.retry, error.fatal, error.status, error.after, error.unreachable)
                 return Reply(id, missing=error.missing, retry=said)
             case Outage():
                 return Reply(id, missing=error.missing)
@@ -85,7 +86,16 @@ class Reply(Struct, frozen=True, gc=False):
             if self.retry is None:
                 raise Outage(self.missing)
             r, m = self.retry, self.missing
-            raise CallFailed(m.message, retry=r.retry, fatal=r.fatal, status=r.status, after=r.after, usage=m.usage)
+            raise CallFailed(
+                m.message,
+                retry=r.retry,
+                fatal=r.fatal,
+                status=r.status,
+                after=r.after,
+                usage=m.usage,
+                fix=m.fix,
+                unreachable=r.unreachable,
+            )
         raise RuntimeError(f"on a worker:\n{self.error}") if self.fault else ModelError(Problem(self.error))
 
 

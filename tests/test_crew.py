@@ -209,7 +209,7 @@ def test_a_request_that_takes_its_worker_down_again_and_again_ends_the_run(monke
 
 def test_what_a_model_raises_on_a_worker_it_raises_here() -> None:
     failure = Failure("model", "refused", usage=Usage(input=3))
-    late = CallFailed("slow down", retry=True, status=429, after=2.0, usage=Usage(input=7))
+    late = CallFailed("no", retry=True, status=429, after=2.0, usage=Usage(input=7), fix="look", unreachable=True)
     raised: list[Exception] = [
         Failed(failure), late, Outage(Missing("outage", "down")), ModelError(Problem("no key")), ZeroDivisionError("x"),
     ]  # fmt: skip
@@ -226,6 +226,7 @@ def test_what_a_model_raises_on_a_worker_it_raises_here() -> None:
         assert found[0].failure == failure
         assert isinstance(found[1], CallFailed)
         assert (found[1].retry, found[1].fatal, found[1].status, found[1].after) == (True, False, 429, 2.0)
+        assert found[1].unreachable
         assert found[1].missing == late.missing
         assert isinstance(found[2], Outage)
         assert found[2].missing == Missing("outage", "down")
