@@ -404,7 +404,8 @@ def test_of_a_cache_with_a_damaged_page_the_rest_is_carried_over(tmp_path: Path,
     (note,) = cache.notes
     assert re.search(r"damaged .* put aside .* [12],\d{3} answers were carried over", note)
     cache.close()
-    assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def test_of_a_cache_that_was_cut_short_what_is_left_is_carried_over(tmp_path: Path) -> None:
