@@ -197,6 +197,20 @@ def test_a_job_for_an_engine_that_just_ended_leaves_no_pipe_open(directory: Path
     on(open_local(directory, engine="openvino"), use)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="plays the engine with a shell script")
+@pytest.mark.parametrize("said", ["printf '{\"seco'", "echo '{}'; read job; printf '{\"id\":0,\"ids\":[1'"])
+def test_an_engine_killed_in_the_middle_of_a_line_is_told(
+    said: str, directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = tmp_path / "engine"
+    engine.write_text(f"#!/bin/sh\n{said}\n")
+    engine.chmod(0o755)
+    model = open_local(directory, engine="transformers")
+    monkeypatch.setattr("harness.models.local.sys.executable", str(engine))
+    with pytest.raises(ModelError, match="it ended unasked"):
+        on(model, lambda m: asyncio.wait_for(m.generate(ask("x")), 60))
+
+
 def alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)

@@ -200,7 +200,7 @@ class _Process:
         self.pid = self._popen.pid
         self._stderr = b""
         self._threads = [
-            threading.Thread(target=run, daemon=True) for run in (self._read, self._write, self._read_errors)
+            threading.Thread(target=run, daemon=True) for run in (self._read_errors, self._read, self._write)
         ]
         for thread in self._threads:
             thread.start()
@@ -257,7 +257,15 @@ class _Process:
                     stdin.flush()
 
     def _read(self) -> None:
-        """Answers out of the pipe, to the loops that wait for them."""
+        """Answers out of the pipe, to the loops that wait for them; at its end all who still wait are told."""
+        with contextlib.suppress(msgspec.DecodeError):  # killed in the middle of a line
+            self._pass_on()
+        self._threads[0].join(0.5)  # it was started first
+        lines = self._stderr.decode(errors="replace").strip().splitlines()
+        self._fail(f"it ended unasked{': ' + lines[-1] if lines else ''}")
+        self.ready.set()
+
+    def _pass_on(self) -> None:
         stdout = self._popen.stdout
         assert stdout is not None
         hello = msgspec.json.decode(stdout.readline() or b'{"error":"it ended while loading"}', type=Hello)
@@ -272,9 +280,6 @@ class _Process:
                 waiting = self._waiting.pop(answer.id, None)
             if waiting:
                 _settle(*waiting, answer)
-        self._threads[2].join(0.5)
-        lines = self._stderr.decode(errors="replace").strip().splitlines()
-        self._fail(f"it ended unasked{': ' + lines[-1] if lines else ''}")
 
     def _read_errors(self) -> None:
         """The end of what the worker says on stderr, for the message when it dies."""
