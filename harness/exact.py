@@ -72,7 +72,10 @@ def rare_losses(d: ArrayLike, delta: float = 0.0) -> float:
     rate of (m - delta) / (m + L): the exact binomial chance of k or fewer is returned.
     """
     values = np.sort(np.asarray(d, dtype=float))
-    lead = 1.0 if float(values.mean()) > delta else -1.0
+    ahead = float(values.mean()) - delta
+    if abs(ahead) <= 1e-12:  # float noise: there is no lead to undo, and the sign of noise must decide nothing
+        return 1.0
+    lead = 1.0 if ahead > 0 else -1.0
     values, bar = lead * values, lead * delta
     lost = values <= -RARE
     count, n = int(lost.sum()), len(values)
