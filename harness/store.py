@@ -77,8 +77,10 @@ class Log:
 
     def close(self) -> None:
         """Flush and close; safe to call twice."""
-        self.flush()
-        self._file.close()
+        try:
+            self.flush()
+        finally:  # also on a full disk
+            self._file.close()
 
 
 class Flushed(Protocol):

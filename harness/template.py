@@ -39,6 +39,7 @@ def _environment() -> Environment:
 def mistake(text: str) -> Problem | None:
     """What is wrong with a template itself, or None; `where` is left to who knows the file."""
     from jinja2 import TemplateSyntaxError, nodes
+    from jinja2.exceptions import SecurityError
 
     try:
         tree = _environment().parse(text)
@@ -46,6 +47,12 @@ def mistake(text: str) -> Problem | None:
     except TemplateSyntaxError as error:
         line = f" (line {error.lineno} of the template)" if "\n" in text else ""
         return Problem(f"the template does not parse: {error.message}{line}", fix="write {{ column }}")
+    try:
+        _compiled(text).render(dict.fromkeys(columns(text), "x"))
+    except SecurityError as error:
+        return Problem(f"the template is not allowed: {error}", fix="write {{ column }}; filters may follow it")
+    except Exception:  # what only some rows can be asked is told of the rows
+        pass
     for loop in tree.find_all(nodes.For):
         if isinstance(loop.iter, nodes.Name):
             name = loop.iter.name

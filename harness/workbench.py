@@ -390,13 +390,15 @@ class Workbench:
         for model in self._models.values():
             with contextlib.suppress(Exception):
                 await model.close()
-        await self.workers.close()
-        if not self._keyless:  # a look changes nothing at a provider
-            self.notes += await self.sweep()
-        if "cache" in self.__dict__:
-            self.cache.close()
-        if self.__dict__.get("budget") is not None:
-            self.__dict__["budget"].close()
+        try:
+            await self.workers.close()
+            if not self._keyless:  # a look changes nothing at a provider
+                self.notes += await self.sweep()
+        finally:
+            if "cache" in self.__dict__:
+                self.cache.close()
+            if self.__dict__.get("budget") is not None:
+                self.__dict__["budget"].close()
 
 
 def answer_tokens(model: Model, text: str) -> int:

@@ -347,10 +347,13 @@ def test_a_split_that_is_a_link_out_of_the_project_is_not_read(tmp_path: Path) -
 
 
 @pytest.mark.timeout(20)  # it would fill the memory
-def test_a_template_that_grows_is_refused(tmp_path: Path) -> None:
-    file = sound(tmp_path, YAML.replace("{{ title }}", "{{ title * 99999999999 }}"))
-    with pytest.raises(DataError, match="multiplies nothing"):
-        question.prepare(specfile.read(file))
+@pytest.mark.parametrize(
+    ("does", "said"), [("title * 99999999999", "multiplies nothing"), ("title.__class__", "unsafe")]
+)
+def test_a_template_that_does_what_it_must_not_is_told_once_at_its_line(tmp_path: Path, does: str, said: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        specfile.read(sound(tmp_path, YAML.replace("{{ title }}", f"{{{{ {does} }}}}")))
+    told(caught.value, "6:10", "task.input", (said,))
 
 
 def test_what_there_are_too_few_rows_for_is_said(

@@ -304,6 +304,27 @@ def test_what_if_starts_as_stated_and_keeps_its_state(browser: Browser, page: Pa
     assert "=" not in browser.ask("location.hash")
 
 
+def test_what_is_not_known_costs_not_nothing(browser: Browser, tmp_path: Path) -> None:
+    def unpriced(raw: Any) -> None:
+        del raw["economics"]["local_usd_per_hour"], raw["economics"]["requests_per_month"]
+
+    run = bent(tmp_path / "run", change=unpriced)
+    browser.open(written(run, tmp_path))
+    lacking, shown = (
+        "document.querySelector('#outcome')",
+        "document.querySelector('#what-if .stated').checkVisibility()",
+    )
+    said = browser.ask(f"{lacking}.textContent")
+    assert said.startswith("Not known: requests a month")
+    assert "Fill in the empty boxes" in said
+    assert "$0" not in browser.ask("document.querySelector('#what-if').textContent")
+    assert browser.ask(shown)
+    browser.ask("""document.querySelectorAll('#terms input[type=number]').forEach(box => {
+      if (box.value === '') { box.value = 3; box.dispatchEvent(new Event('input')); } })""")
+    assert "at 3 requests a month" in browser.ask(f"{lacking}.textContent")
+    assert not browser.ask(shown)
+
+
 # Hostile text
 
 

@@ -197,6 +197,24 @@ def test_a_job_for_an_engine_that_just_ended_leaves_no_pipe_open(directory: Path
     on(open_local(directory, engine="openvino"), use)
 
 
+def test_a_job_that_comes_just_after_its_engine_went_to_rest_starts_it_again(directory: Path) -> None:
+    async def use(model: LocalModel) -> None:
+        start, pids = model._started, list[int | None]()
+
+        def started() -> Any:
+            process = start()
+            pids.append(process.pid)
+            if len(pids) == 1:
+                model.rest()
+            return process
+
+        model._started = started  # type: ignore[method-assign]
+        assert (await model.generate(ask("x", 2))).usage.output == 2
+        assert len(set(pids)) == 2
+
+    on(open_local(directory, engine="openvino"), use)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="plays the engine with a shell script")
 @pytest.mark.parametrize("said", ["printf '{\"seco'", "echo '{}'; read job; printf '{\"id\":0,\"ids\":[1'"])
 def test_an_engine_killed_in_the_middle_of_a_line_is_told(

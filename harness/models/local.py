@@ -123,10 +123,17 @@ class LocalModel:
         if self.context is not None and len(ids) + request.max_tokens > self.context:
             message = f"{len(ids)} prompt tokens + {request.max_tokens} for the answer > {self.context} of context"
             raise Failed(Failure("model", "overflow", message=message, usage=Usage(input=len(ids)), model=self.name))
-        process = await asyncio.to_thread(self._started)
-        answer = await process.answer(
-            lambda id: Job(id, ids, request.max_tokens, request.temperature, _seed(request), request.logprobs)
-        )
+        answer = None
+        while answer is None:
+            process = await asyncio.to_thread(self._started)
+            try:
+                answer = await process.answer(
+                    lambda id: Job(id, ids, request.max_tokens, request.temperature, _seed(request), request.logprobs)
+                )
+            except ModelError:
+                if self._closed or not process.rested:
+                    raise
+                # Between its start and this job another model started, and it was sent to rest: it starts again.
         seconds = time.perf_counter() - start
         usage = Usage(input=len(ids), cached_input=answer.cached, output=len(answer.ids))
         if answer.finish == "error":
@@ -156,6 +163,7 @@ class LocalModel:
             return  # it is just being started
         try:
             if self._process is not None and self._process.idle:
+                self._process.rested = True
                 self._process.close()
                 self._process = None
         finally:
@@ -187,6 +195,7 @@ class _Process:
 
     def __init__(self, name: str, engine: EngineName, options: Options) -> None:
         self.ready = threading.Event()
+        self.rested = False
         self._name = name
         self._ids = itertools.count()
         self._waiting: dict[int, tuple[asyncio.AbstractEventLoop, asyncio.Future[Answer]]] = {}

@@ -144,8 +144,8 @@ class AutoTrainTuner(TrlTuner):
                 pass_fds=(lock.descriptor,) if lock.descriptor is not None else (),
                 start_new_session=True,  # a Ctrl-C is ours to pass on
             )
-        write_whole(job.workdir / "pid", str(process.pid).encode())
         try:
+            write_whole(job.workdir / "pid", str(process.pid).encode())
             while process.poll() is None:
                 _tell(job, report)
                 await asyncio.sleep(WAIT)

@@ -131,16 +131,19 @@ const CONTROLS = [
   ["value", "a correct answer is worth, $", 1e-5, 10, "log"],
 ];
 const tidy = v => v == null ? null : +Number(v).toPrecision(4);
+const more = (name, key) => {
+  const c = facts.arms[facts.candidate][key], b = facts.arms[name][key];
+  return c == null || b == null ? null : c - b;
+};
+// What is not known stays null, an empty box: it is never taken to cost nothing.
 const stated = name => {
-  const c = facts.arms[facts.candidate], b = facts.arms[name];
-  const less = key => c[key] == null || b[key] == null ? 0 : c[key] - b[key];
-  return {requests: facts.terms.requests ?? 10000, base: tidy(b.usd == null ? 0 : 1000 * b.usd), tuned: tidy(c.usd == null ? 0 : 1000 * c.usd),
-    fixed: tidy(less("fixed")), hosting: tidy(less("hosting")), months: facts.terms.months, retrain: facts.terms.retrain ?? 0, value: facts.terms.value ?? 0};
+  const thousand = usd => usd == null ? null : tidy(1000 * usd);
+  return {requests: facts.terms.requests ?? null, base: thousand(facts.arms[name].usd), tuned: thousand(facts.arms[facts.candidate].usd),
+    fixed: tidy(more(name, "fixed")), hosting: tidy(more(name, "hosting")), months: facts.terms.months, retrain: facts.terms.retrain ?? 0, value: facts.terms.value ?? 0};
 };
 const compute = (name, shown) => {
   const same = stated(name), as = key => shown[key] === same[key] ? null : shown[key] / 1000, exact = (key, v) => shown[key] === same[key] ? v : shown[key];
-  const c = facts.arms[facts.candidate], b = facts.arms[name], less = key => c[key] == null || b[key] == null ? 0 : c[key] - b[key];
-  const terms = {requests: shown.requests, base: as("base"), tuned: as("tuned"), fixed: exact("fixed", less("fixed")), hosting: exact("hosting", less("hosting")),
+  const terms = {requests: shown.requests, base: as("base"), tuned: as("tuned"), fixed: exact("fixed", more(name, "fixed")), hosting: exact("hosting", more(name, "hosting")),
     months: shown.months, retrain: shown.retrain > 0 ? shown.retrain : null, value: shown.value};
   return {terms, ...economics.answer(facts.ledgers[name], terms, facts.daysLeft)};
 };
@@ -218,13 +221,15 @@ const whatIf = () => {
   const against = $("against"), inputs = {};
   const toRange = (v, [, , low, high, log]) => log ? (v <= low ? 0 : Math.log(v / low) / Math.log(high / low) * 1000) : (v - low) / (high - low) * 1000;
   const fromRange = (r, [, , low, high, log]) => { const v = log ? (r <= 0 && low < 1 ? 0 : low * (high / low) ** (r / 1000)) : low + r / 1000 * (high - low); return +v.toPrecision(log ? 2 : 3); };
-  const read = () => Object.fromEntries(CONTROLS.map(([key]) => [key, Number(inputs[key].box.value) || 0]));
+  const statement = document.querySelector("#what-if .stated");
+  const read = same => Object.fromEntries(CONTROLS.map(([key]) => [key, inputs[key].box.value === "" && same[key] === null ? null : Number(inputs[key].box.value) || 0]));
   const update = () => {
-    const shown = read();
+    const same = stated(against.value), shown = read(same), lacking = CONTROLS.filter(([key]) => shown[key] === null);
     shown.months = Math.max(shown.months, .1);
-    const f = compute(against.value, shown), same = stated(against.value);
-    $("outcome").replaceChildren(outcome(f, f.terms));
-    $("spending").replaceChildren(spending(against.value, shown, f));
+    if (statement) statement.hidden = !lacking.length;
+    const f = lacking.length ? null : compute(against.value, shown);
+    $("outcome").replaceChildren(f ? outcome(f, f.terms) : make("p", {}, `Not known: ${lacking.map(([, label]) => label).join("; ")}. Fill in the empty ${lacking.length > 1 ? "boxes" : "box"} and the answer follows.`));
+    $("spending").replaceChildren(...(f ? [spending(against.value, shown, f)] : []));
     const moved = CONTROLS.filter(([key]) => shown[key] !== same[key]), words = new URLSearchParams();
     if (against.value !== facts.baseline) words.set("against", against.value);
     moved.forEach(([key]) => words.set(key, shown[key]));
@@ -233,10 +238,10 @@ const whatIf = () => {
     $("moved").textContent = moved.length ? `Moved: ${moved.map(([, label]) => label).join("; ")}.` : "As the benchmark states it. Move a term and the answer follows; the address keeps it.";
     reset.disabled = !moved.length;
   };
-  const fill = values => CONTROLS.forEach(control => { const {box, range} = inputs[control[0]]; box.value = values[control[0]]; range.value = toRange(values[control[0]], control); });
+  const fill = values => CONTROLS.forEach(control => { const {box, range} = inputs[control[0]]; box.value = values[control[0]] ?? ""; range.value = toRange(values[control[0]] ?? 0, control); });
   for (const control of CONTROLS) {
     const [key, label] = control, id = `term-${key}`;
-    const box = make("input", {type: "number", id, min: key === "fixed" || key === "hosting" ? null : 0, step: "any", inputmode: "decimal"});
+    const box = make("input", {type: "number", id, min: key === "fixed" || key === "hosting" ? null : 0, step: "any", inputmode: "decimal", placeholder: "unknown"});
     const range = make("input", {type: "range", min: 0, max: 1000, step: 1, "aria-label": `${label}, slider`});
     box.addEventListener("input", () => { range.value = toRange(Number(box.value) || 0, control); update(); });
     range.addEventListener("input", () => { box.value = fromRange(Number(range.value), control); update(); });
@@ -257,7 +262,6 @@ const whatIf = () => {
   form.addEventListener("submit", event => event.preventDefault());
   addEventListener("hashchange", () => { if (location.hash.includes("=")) restore(); });
   form.hidden = $("outcome").hidden = false;
-  document.querySelector("#what-if .stated")?.remove();
   restore();
 };
 whatIf();
