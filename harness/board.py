@@ -139,8 +139,7 @@ def join(
             )
         if not tally[score.arm].seen.has(i, score.repeat):
             continue  # of an answer that is not there (any more) a score says nothing: it is missing
-        column.sums[i] += value
-        column.counts[i] += 1
+        column.add(i, score.repeat, value)
         if score.repeat or value not in (0.0, 1.0):
             column.whole = False
     return Board(
@@ -148,7 +147,7 @@ def join(
         clusters=tuple(clusters) if any(c is not None for c in clusters) else None,
         arms=tuple(arms),
         metrics=dict(metrics),
-        values={key: _means(column.sums, column.counts) for key, column in marks.items()},
+        values={key: column.means() for key, column in marks.items()},
         failed={a: np.frombuffer(t.failed, dtype=np.bool_) for a, t in tally.items()},
         usd={a: _means(t.usd, t.calls) for a, t in tally.items()},
         efforts={a: t.effort(a) for a, t in tally.items()},
@@ -163,7 +162,7 @@ def _zeros(n: int, kind: str) -> array[Any]:
     return array(kind, bytes(8 * n))
 
 
-def _means(sums: array[float], counts: array[int]) -> NDArray[np.float64]:
+def _means(sums: array[float] | NDArray[np.float64], counts: array[int]) -> NDArray[np.float64]:
     """Sums over counts, NaN where nothing was counted."""
     seen = np.frombuffer(counts, dtype=np.int64)
     return np.frombuffer(sums, dtype=np.float64) / np.where(seen, seen, np.nan)
@@ -191,13 +190,31 @@ class _Once:
 
 
 class _Marks:
-    """One arm's scores on one metric; `whole`: all are 0 or 1 from one repeat."""
+    """One arm's scores on one metric; `whole`: all are 0 or 1 from one repeat.
+
+    Repeats are kept apart and added in their own order at the end: added as their lines come, the order of lines would
+    show in the last bits of a mean.
+    """
 
     def __init__(self, n: int) -> None:
-        self.sums = _zeros(n, "d")
+        self._repeats: list[array[float]] = []
         self.counts = _zeros(n, "q")
         self.seen = _Once(n)
         self.whole = True
+
+    def add(self, i: int, repeat: int, value: float) -> None:
+        """The score of a repeat."""
+        while len(self._repeats) <= repeat:
+            self._repeats.append(_zeros(len(self.counts), "d"))
+        self._repeats[repeat][i] = value
+        self.counts[i] += 1
+
+    def means(self) -> NDArray[np.float64]:
+        """Of the repeats that were scored, NaN where none was."""
+        sums = np.zeros(len(self.counts))
+        for scores in self._repeats:
+            sums += np.frombuffer(scores, dtype=np.float64)
+        return _means(sums, self.counts)
 
 
 class _Tally:

@@ -151,7 +151,9 @@ def comparison(
     board: Board, metric: str, candidate: str, baseline: str, d: NDArray[np.float64], made: stats.Difference
 ) -> Comparison:
     """A difference with the names, the failures and the worst losses beside it."""
-    order = [int(i) for i in np.argsort(d, kind="stable")[:5] if d[i] < 0]
+    # Equal losses by their id: neither the order of rows nor float noise may choose among them.
+    lost = np.flatnonzero(d < -stats.NOISE).tolist()
+    order = sorted(lost, key=lambda i: (round(float(d[i]), 9), board.ids[i]))[:5]
     return Comparison(
         metric=metric,
         baseline=baseline,

@@ -8,6 +8,7 @@ it.
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -189,7 +190,12 @@ class _Tally:
     def __init__(self) -> None:
         self.answers = self.unread = 0
         self.usage = Usage()
-        self.usd = 0.0
+        self._paid = array("d")
+
+    @property
+    def usd(self) -> float:
+        """Dollars, NaN where a price is not known; the same to the last bit whatever the order of the scores."""
+        return math.fsum(self._paid)
 
     def add(self, score: Score, judge: str, price: CostOf) -> None:
         if score.usage == Usage() and not score.compute_seconds:
@@ -198,7 +204,7 @@ class _Tally:
         self.unread += score.value is None
         self.usage += score.usage
         paid = price(judge, score.usage, score.compute_seconds)
-        self.usd += math.nan if paid is None else paid
+        self._paid.append(math.nan if paid is None else paid)
 
 
 def _judging(

@@ -166,7 +166,7 @@ def decide(
         test_looks: different configurations that were asked these test rows, this one among them.
     """
     found = _answered(board, frozen, rules)
-    ids = tuple(i for i in board.ids if i in flagged)
+    ids = tuple(sorted(i for i in board.ids if i in flagged))
     made = found.comparison
     if ids and made is not None:
         without = _answered(board.without(flagged), frozen, rules)

@@ -284,3 +284,24 @@ def test_floats_that_tie_are_neither_won_nor_lost() -> None:
     made = verdict.decide(one, FROZEN, RULES).comparison
     assert made is not None
     assert (made.won, made.lost, made.tied, made.lost_half) == (0, 50, 50, 0.5)
+
+
+@pytest.mark.parametrize("shuffled", [1, 2])
+def test_no_order_of_rows_or_lines_shows(shuffled: int) -> None:
+    """Neither in the last bits of a mean of three repeats, nor in which of many equal losses are listed."""
+    rng = np.random.default_rng(0)
+    ids = [f"e{i:03d}" for i in range(60)]
+    keys = [(arm, id, r) for arm in ("base", "tuned") for id in ids for r in range(3)]
+    tenths = {key: float(rng.integers(0, 11)) / 10 for key in keys}
+    lines = list(keys)
+
+    def decided() -> bytes:
+        trials = [Trial.of(arm, id, r, Completion("x")) for arm, id, r in lines]
+        scores = [Score(arm, id, "m", tenths[arm, id, r], r) for arm, id, r in lines]
+        one = join(ids, [None] * len(ids), ("base", "tuned"), {"m": True}, trials, scores, lambda *_: 0.1)
+        return encode(verdict.decide(one, FROZEN, RULES, flagged={"e001", "e002", "e003"}))
+
+    before = decided()
+    random.Random(shuffled).shuffle(lines)
+    random.Random(shuffled).shuffle(ids)
+    assert decided() == before
