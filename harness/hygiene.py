@@ -11,7 +11,6 @@ import unicodedata
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,7 +18,7 @@ import numpy as np
 from harness.lines import Joined, Lines
 from harness.models.base import Struct
 from harness.overlap import alike, similar
-from harness.retrieval import chunks
+from harness.retrieval import CHUNK_STEP, chunks
 from harness.taskset import Document, Example, TaskSet
 
 if TYPE_CHECKING:
@@ -61,8 +60,11 @@ class Finding(Struct, frozen=True):
 def key(text: str) -> str:
     """NFKC, casefold, everything but letters, digits and combining marks to one space: equal keys are the same text.
 
-    Combining marks stay because Indic vowels are such marks. A text of punctuation alone is its own key.
+    Combining marks stay because Indic vowels are such marks; what nobody sees (zero-width spaces, soft hyphens, the
+    category Cf) goes, and parts no word. A text of punctuation alone is its own key.
     """
+    if not text.isascii():
+        text = "".join(c for c in text if c.isprintable() or unicodedata.category(c) != "Cf")
     plain = unicodedata.normalize("NFKC", text).casefold()
     if plain.isascii():  # the same, ten times as fast
         return _ASCII.sub(" ", plain).strip() or plain.strip()
@@ -250,31 +252,43 @@ def _finding(kind: Kind, test: Example, other: Example, similarity: float) -> Fi
     )
 
 
+def _asked(example: Example) -> str:
+    """What is looked for of a row in documents."""
+    return example.key or "\n".join(example.input.values())
+
+
 def _held(tests: Sequence[Example], documents: Sequence[Document]) -> Iterator[Finding]:
     """Document chunks that hold a test input together with its target."""
     if not documents:
         return
-    # A row may lie across a cut: neighbouring chunks are looked at together.
-    ids: list[str] = []
-    texts: list[str] = []
-    for document in documents:
-        cut = chunks(document)
-        for here, after in zip_longest(cut, cut[1:]):
-            assert here is not None, "the longer of the two"
-            ids.append(here.id)
-            texts.append(key(f"{here.title} {here.text} {after.text if after else ''}"))
-    inputs = Lines[str].spooled(str)
-    for e in tests:
-        inputs.append(key(e.key or "\n".join(e.input.values())))
+    # As many chunks together as hold the longest row of a group, wherever it begins: what is short is not looked for in
+    # a long stretch, where its target may stand for another reason.
+    groups: defaultdict[int, list[int]] = defaultdict(list)
+    for i, e in enumerate(tests):
+        length = len(_asked(e).split())
+        groups[1 << max(-(-length // CHUNK_STEP) - 1, 0).bit_length()].append(i)
     best: dict[tuple[int, str], tuple[float, str]] = {}
-    for i, j, share in similar(inputs, texts, HELD, contained=True):
-        target = tests[i].target
-        items = [k for item in ((target,) if isinstance(target, str) else target) if (k := key(item))]
-        # From the start of a word, open at its end: "egg" stands in "eggs".
-        there = sum(f" {item}" in f" {texts[j]}" for item in items)
-        document = ids[j].partition("#")[0]
-        if items and there >= HELD_TARGET * len(items) and share > best.get((i, document), (0.0, ""))[0]:
-            best[i, document] = (share, ids[j])
+    for reach, rows in sorted(groups.items()):
+        ids: list[str] = []
+        texts: list[str] = []
+        for document in documents:
+            cut = chunks(document)
+            for start in range(0, len(cut), reach):
+                ids.append(cut[start].id)
+                together = " ".join(c.text for c in cut[start : start + 2 * reach])
+                texts.append(key(f"{document.title} {together}"))
+        inputs = Lines[str].spooled(str)
+        for i in rows:
+            inputs.append(key(_asked(tests[i])))
+        for n, j, share in similar(inputs, texts, HELD, contained=True):
+            i = rows[n]
+            target = tests[i].target
+            items = [k for item in ((target,) if isinstance(target, str) else target) if (k := key(item))]
+            # From the start of a word, open at its end: "egg" stands in "eggs".
+            there = sum(f" {item}" in f" {texts[j]}" for item in items)
+            document_id = ids[j].partition("#")[0]
+            if items and there >= HELD_TARGET * len(items) and share > best.get((i, document_id), (0.0, ""))[0]:
+                best[i, document_id] = (share, ids[j])
     for (i, _), (share, chunk) in best.items():
         yield Finding(
             kind="in_document", severity="review", ids=(tests[i].id, chunk), where=(tests[i].where, ""),

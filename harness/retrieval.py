@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CHUNK_WORDS = 120
+CHUNK_STEP = CHUNK_WORDS - CHUNK_WORDS // 6
 
 
 class Passage(Struct, frozen=True):
@@ -104,8 +105,7 @@ def chunks(document: Document) -> list[Passage]:
     words = document.text.split()
     if len(words) <= CHUNK_WORDS:
         return [Passage(document.id, document.title, document.text)]
-    step = CHUNK_WORDS - CHUNK_WORDS // 6
-    starts = range(0, max(len(words) - CHUNK_WORDS // 6, 1), step)
+    starts = range(0, max(len(words) - CHUNK_WORDS // 6, 1), CHUNK_STEP)
     return [
         Passage(document.id if n == 0 else f"{document.id}#{n}", document.title, " ".join(words[s : s + CHUNK_WORDS]))
         for n, s in enumerate(starts)

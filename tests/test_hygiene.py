@@ -226,6 +226,20 @@ class TestDocuments:
         assert found.ids[0] == "t"
         assert found.ids[1].startswith("d0")
 
+    @pytest.mark.parametrize("before", [0, 95, 150, 400])
+    def test_a_row_longer_than_chunks_is_found(self, before: int) -> None:
+        words = [f"word{n * n}" for n in range(1000)]
+        page = Example("long", {"page": " ".join(words[:900])}, "a quiet year", "test")
+        near = " ".join([*self.FILLER.split()[:before], *words[:900], "Answer: a quiet year.", self.FILLER])
+        assert find_leaks(tasks([page]), [Document("d", "Archive", near)])[0].ids[0] == "long"
+        assert find_leaks(tasks([page]), [Document("d", "Archive", " ".join(words[:400]) + " a quiet year")]) == ()
+
+    def test_a_target_far_from_a_short_row_is_no_leak(self) -> None:
+        longer = Example("long", {"page": " ".join(f"word{n}" for n in range(900))}, "a quiet year", "test")
+        asked = Example("q", {"question": "Which of the two bridges over the river is older?"}, "the stone one", "test")
+        page = f"Which of the two bridges over the river is older? {self.FILLER} The stone one is closed."
+        assert find_leaks(tasks([longer, asked]), [Document("d", "FAQ", page)]) == ()
+
     def test_facts_are_no_leak(self) -> None:
         question = Example("q", {"question": "What is the capital of France?"}, "Paris", "test")
         facts = [Document("d", "France", "Paris is the capital of France. Lyon is not.")]
@@ -268,6 +282,7 @@ class TestKey:
             ("a_b", "a b"),
             ("कि", "कि"),
             ("ＡＢ１", "ab1"),
+            ("ze\u200bro wi\u00addth\u2060", "zero width"),
             ("?!", "?!"),
             (" ", ""),
         ],
