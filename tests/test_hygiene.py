@@ -347,6 +347,9 @@ PRIVATE = {
     "4111 1111 1111 1111": "card",
     "378282246310005": "card",
     "078-05-1120": "social security",
+    "2223 0031 2200 3222": "card",
+    "01 42 68 53 00": "telephone",
+    "1-800-555-0199": "telephone",
 }
 SECRETS = {
     "AKIA" + "QWERTYUIOPASDFGH": "AWS",
@@ -386,6 +389,9 @@ class TestPrivate:
             "1 (14 oz) can tomatoes, 2-3 c. rice, 400 ml stock at 180 C for 35-40 min",
             "write to cook@example.com",
             "4111 1111 1111 1112",
+            "bar code 5901234123457",
+            "build 20240512101112",
+            "git clone git@github.com:cook/book.git",
             "DE89 3704 0044 0532 0130 01",
             "ISBN 978-0-306-40615-7, batch 20240131",
             "1234567890123456 grains of sand",
