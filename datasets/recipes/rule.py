@@ -81,7 +81,7 @@ def names(line: str) -> list[str]:
         more = notes
     found: list[str] = []
     for part in re.split(r"\b(?:and/or|and|n|or|plus|with)\b|&|\+|/(?=\s*\S)|[,;]", ",".join([first, *more])):
-        words = [w.strip(".'!?*:-_\"") for w in re.sub(AMOUNT, " ", part).split()]
+        words = [w.strip(".'!?*:-\"") for w in re.sub(AMOUNT, " ", part).split()]
         words = [w for w in words if w and w not in DROPPED and singular(w) not in DROPPED]
         if words:
             found.append(" ".join([*words[:-1], singular(words[-1])]).replace("_", " ").strip())
