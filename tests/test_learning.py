@@ -337,6 +337,7 @@ run: {max_tokens: 8}
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # minutes of real training: on a machine that is shared, more
 def test_all_of_it_on_real_weights(folder: Path) -> None:
     from tests import tiny
 
