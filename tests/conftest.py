@@ -11,8 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.chromium import Browser, executable, lacking
+
+# The same examples here and in CI, and no deadline on a busy machine; `--hypothesis-profile=default` draws by chance.
+settings.load_profile("ci")
 
 # A shell's `pytest &` ignores Ctrl-C, and so would every command that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
