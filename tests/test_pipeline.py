@@ -76,12 +76,14 @@ def test_a_finished_run_is_only_read(project: Path) -> None:
 def test_the_same_stored_trials_give_the_same_verdict_whatever_their_order(project: Path) -> None:
     result = run(project)
     before = (result.directory.path / "verdict.json").read_bytes()
+    page = (result.directory.path / "report.html").read_bytes()
     for name in ("trials.jsonl", "scores.jsonl"):
         lines = (result.directory.path / name).read_bytes().splitlines(keepends=True)
         random.Random(1).shuffle(lines)
         (result.directory.path / name).write_bytes(b"".join(lines))
     again = reading.rewrite(RunDirectory(result.directory.path))
     assert (result.directory.path / "verdict.json").read_bytes() == before
+    assert (result.directory.path / "report.html").read_bytes() == page
     assert again.verdict == result.verdict
 
 

@@ -164,7 +164,7 @@ def facts(view: View) -> dict[str, Any]:
         "asked": isinstance(view.worth, Worth),
         "terms": {
             "requests": spec.requests_per_month,
-            "months": spec.horizon_months,
+            "months": float(spec.horizon_months),  # a default is whole until it was stored
             "retrain": spec.retrain_every_months,
             "value": spec.value_per_correct,
         },

@@ -118,7 +118,7 @@ def _priced(stored: Stored) -> tuple[str, str]:
 def receipt(stored: Stored) -> tuple[Fact, ...]:
     """Versions, digests, seeds and the exact command."""
     m = stored.manifest
-    machine = ", ".join(f"{k} {v}" for k, v in m.machine.items())
+    machine = ", ".join(f"{k} {v}" for k, v in sorted(m.machine.items()))
     facts = [
         Fact("command", one_line(m.command, 300)),
         Fact("run", one_line(m.run)),
@@ -126,7 +126,7 @@ def receipt(stored: Stored) -> tuple[Fact, ...]:
         Fact("machine", one_line(machine, 200)),
         Fact("seeds", ", ".join(f"{k} {v}" for k, v in m.seeds.items())),
     ]
-    facts += [Fact(f"digest of {k}", one_line(v)) for k, v in m.digests.items()]
+    facts += [Fact(f"digest of {k}", one_line(v)) for k, v in sorted(m.digests.items())]
     facts += [Fact(f"digest of arm {a}", f.digest) for a, f in stored.fits.items() if f.digest]
-    facts.append(Fact("versions", ", ".join(f"{k} {v}" for k, v in m.versions.items())))
+    facts.append(Fact("versions", ", ".join(f"{k} {v}" for k, v in sorted(m.versions.items()))))
     return tuple(f for f in facts if f.value)
