@@ -61,7 +61,7 @@ class Reply(Struct, frozen=True, gc=False):
     fault: bool = False
 
     @staticmethod
-    def of(id: int, error: Exception) -> Reply:
+    def of(id: int, error: BaseException) -> Reply:
         """What a model raised."""
         match error:
             case Failed():
@@ -209,7 +209,7 @@ class Worker:
     async def _answer(self, asked: Asked) -> None:
         try:
             reply = Reply(asked.id, completion=await self._models[asked.model].generate(asked.request))
-        except Exception as error:  # whatever it is, the run decides what becomes of it
+        except (Exception, SystemExit) as error:  # a script may exit; the run decides what becomes of it
             reply = Reply.of(asked.id, error)
         self._done.append(reply)
 

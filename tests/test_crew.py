@@ -210,8 +210,9 @@ def test_a_request_that_takes_its_worker_down_again_and_again_ends_the_run(monke
 def test_what_a_model_raises_on_a_worker_it_raises_here() -> None:
     failure = Failure("model", "refused", usage=Usage(input=3))
     late = CallFailed("no", retry=True, status=429, after=2.0, usage=Usage(input=7), fix="look", unreachable=True)
-    raised: list[Exception] = [
+    raised: list[BaseException] = [
         Failed(failure), late, Outage(Missing("outage", "down")), ModelError(Problem("no key")), ZeroDivisionError("x"),
+        SystemExit(3),
     ]  # fmt: skip
 
     async def go() -> None:
@@ -221,7 +222,7 @@ def test_what_a_model_raises_on_a_worker_it_raises_here() -> None:
             raise raised[int(request.messages[0].content)]
 
         model = lent(crew, Opens(answer))
-        found = await asyncio.gather(*(model.generate(request(str(i))) for i in range(5)), return_exceptions=True)
+        found = await asyncio.gather(*(model.generate(request(str(i))) for i in range(6)), return_exceptions=True)
         assert isinstance(found[0], Failed)
         assert found[0].failure == failure
         assert isinstance(found[1], CallFailed)
@@ -233,6 +234,8 @@ def test_what_a_model_raises_on_a_worker_it_raises_here() -> None:
         assert isinstance(found[3], ModelError)
         assert isinstance(found[4], RuntimeError)
         assert "ZeroDivisionError" in str(found[4])
+        assert isinstance(found[5], RuntimeError), "a script that exits takes no worker's loop with it"
+        assert "SystemExit: 3" in str(found[5])
         await crew.close()
 
     asyncio.run(go())
