@@ -119,7 +119,8 @@ class Hand:
         if what in self._done:
             work.close()
         else:
-            self._done[what] = asyncio.ensure_future(work)
+            task = self._done[what] = asyncio.ensure_future(work)
+            task.add_done_callback(lambda t: t.cancelled() or t.exception())  # whoever waited may be gone by then
         try:
             await asyncio.shield(self._done[what])
         except asyncio.CancelledError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from harness.crew import Crew, Lent
 from harness.errors import Failed, HarnessError, ModelError, Outage, Problem
-from harness.hand import Slot, WorkerLost
+from harness.hand import Hand, Slot, WorkerLost
 from harness.models.base import Completion, Failure, Message, Missing, Model, Request, Usage
 from harness.models.budgeted import Budget
 from harness.models.calls import CallFailed, Limits
@@ -344,3 +345,28 @@ def test_a_worker_of_another_version_or_none_at_all_is_told(monkeypatch: pytest.
     asyncio.run(nowhere())
     monkeypatch.setattr("harness.ray_worker.__version__", "0.0.1")
     asyncio.run(go())
+
+
+def test_a_worker_that_is_lost_when_nobody_waits_any_more_is_no_traceback() -> None:
+    """As at the end of a run that another lost worker stopped."""
+
+    class Losing(Machines):
+        async def call(self, actor: Any, method: str, *arguments: Any) -> Any:
+            if method == "open":
+                await asyncio.sleep(0.01)
+                raise WorkerLost("gone")
+            return await super().call(actor, method, *arguments)
+
+    async def go() -> list[dict[str, Any]]:
+        told: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        hand = Hand(Slot("a", 0, 1, 0), Losing("a"))
+        waits = asyncio.create_task(hand.open("key", Opens(lambda _: asyncio.sleep(0)), ""))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        waits.cancel()
+        await asyncio.sleep(0.05)
+        del hand, waits
+        gc.collect()
+        return told
+
+    assert asyncio.run(go()) == []
