@@ -89,8 +89,11 @@ def find_leaks(
         Findings, errors first, then by similarity. Every pair is reported once, under its gravest kind; of more than
         `FLOOD` pairs at least `FEW` a row, its gravest kind among them.
     """
-    seen = {e.id: e for e in (*tasks.train, *tasks.dev, *pool)}
-    rows = _Rows(Joined(list(seen.values()), tasks.test), tests=len(tasks.test))
+    seen: Sequence[Example] = Joined(tasks.train, tasks.dev)  # where they lie: train may be larger than memory
+    if pool:
+        known = {e.id for e in seen}
+        seen = Joined(seen, list({e.id: e for e in pool if e.id not in known}.values()))
+    rows = _Rows(Joined(seen, tasks.test), tests=len(tasks.test))
     found = [*_alike(rows)]
     if embedder is not None:
         known = {f.ids for f in found}

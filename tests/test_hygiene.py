@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 import re
+import tracemalloc
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.hygiene import Finding, find_leaks, flagged_test_ids, key, scan_pii, similar, uploaded
+from harness.lines import Lines
 from harness.taskset import Document, Example, SplitName, TaskSet
 
 FOODS = (
@@ -137,6 +140,17 @@ class TestPlantedLeaks:
         )
         assert {f.ids for f in found} == {("1", "d"), ("2", "p"), ("4", "3")}
         assert flagged_test_ids(found) == {"1", "2", "4"}, "of two alike test rows the first stays"
+
+    def test_train_rows_are_read_where_they_lie(self) -> None:
+        rng, train = random.Random(5), Lines[Example].spooled(Example)
+        for i in range(500):
+            train.append(msgspec.structs.replace(row(f"t{i}", lines(rng), "train"), kept={"page": "x" * 200_000}))
+        tracemalloc.start()
+        try:
+            assert find_leaks(TaskSet(train, (), (row("a", lines(rng)),), "digest")) == ()
+            assert tracemalloc.get_traced_memory()[1] < 60_000_000, "the rows are 100 MB"
+        finally:
+            tracemalloc.stop()
 
     def test_clean_and_empty_sets(self) -> None:
         assert find_leaks(tasks([])) == ()
