@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness import hygiene, learning, paths, records, splits, taskset
+from harness import hygiene, learning, paths, privacy, records, splits, taskset
 from harness.documents import read as read_documents
 from harness.errors import DataError, Problem, SpecError, capped
 from harness.hub import locate
@@ -75,7 +75,7 @@ def prepare(located: Located) -> Question:
         raise DataError(capped(short))
     uploads = any(isinstance(t, FineTune) and t.tuner in ("openai", "azure") for t in benchmark.arms.values())
     if uploads and stored is None:
-        private = hygiene.scan_pii(hygiene.uploaded((*tasks.train, *tasks.dev)))
+        private = privacy.scan_pii(privacy.uploaded((*tasks.train, *tasks.dev)))
         if private and not benchmark.run.allow_pii:
             fix = "take it out of the rows, or set run.allow_pii: true when it may leave this machine"
             raise DataError(capped([Problem(f.message, where=", ".join(f.where), fix=fix) for f in private]))
