@@ -12,6 +12,7 @@ import numpy as np
 
 from harness import stats
 from harness.board import Board
+from harness.exact import Losses
 from harness.judging import corrected
 from harness.models.base import Struct
 
@@ -73,6 +74,7 @@ class Comparison(Struct, frozen=True):
     n_labelled: int | None = None
     synthetic: bool = False
     skew: float = 0.0
+    rare: Losses | None = None
 
 
 def cell(board: Board, arm: str, metric: str, alpha: float = 0.05) -> Cell:
@@ -181,5 +183,6 @@ def comparison(
         worst=tuple(board.ids[i] for i in order),
         n_labelled=made.n_labelled,
         skew=made.skew,
+        rare=made.rare,
         synthetic=bool(made.n_labelled) and board.labels[metric].synthetic,
     )

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from harness.agreement import Corrected
-from harness.exact import mcnemar_mid_p, rare_losses, sign_flip
+from harness.exact import mcnemar_mid_p, rare_bounds, rare_losses, sign_flip
 from harness.intervals import Clusters, Floats, Units, bounds_of, middle_of, units_of, values_of
 from harness.special import stdtr
 
@@ -25,6 +25,11 @@ Ends = tuple[ArrayLike, ArrayLike]
 FEW_CLUSTERS, SOME_CLUSTERS, EVEN_CLUSTERS, INDICATIVE = 6, 20, 15, 50  # EVEN_CLUSTERS: of one size, as `Units.even`
 BARRING: frozenset[Flag] = frozenset(("missing", "few_clusters", "labels"))  # with one of them nothing is answered
 NOISE = 1e-9  # differences of floats that should be equal: no win, no loss
+
+
+def by(ends: tuple[float, float], delta: float) -> Answer:
+    """What an interval alone answers."""
+    return "yes" if ends[0] > delta else "no" if ends[1] < delta else "inconclusive"
 
 
 @dataclass(frozen=True)
@@ -40,17 +45,29 @@ class Evidence:
     reach: float
 
     @cached_property
-    def p(self) -> float:
-        """Of the exact test at 0, and of losses too rare to be seen."""
+    def exact(self) -> float:
+        """p of the exact test at 0."""
         sums = self.units.sums
         if self.binary:
             return mcnemar_mid_p(int((sums > 0).sum()), int((sums < 0).sum()))
-        return max(sign_flip(sums, seed=self.seed), self.unseen(0.0))
+        return sign_flip(sums, seed=self.seed)
+
+    @property
+    def p(self) -> float:
+        """Of the exact test at 0, and of losses too rare to be seen."""
+        return max(self.exact, self.unseen(0.0))
+
+    @property
+    def rare(self) -> bool:
+        """Whether losses too rare to be seen are looked for: what is seen of 0/1 rows and of a judge says enough."""
+        return not self.binary and self.reach == 1
 
     def unseen(self, delta: float) -> float:
         """The chance that losses too rare to be seen often enough hide; 0 where no such are looked for."""
-        plain = not self.binary and not self.units.clustered and self.reach == 1
-        return rare_losses(self.units.sums, delta) if plain else 0.0
+        if not self.rare:
+            return 0.0
+        p = rare_losses(self.units.sums, delta, self.units.sizes)
+        return min(2 * p, 1.0) if self.units.clustered else p  # two-sided, as `interval`; rows have the two extra ones
 
     @property
     def skew(self) -> float:
@@ -64,18 +81,29 @@ class Evidence:
         return "McNemar mid-p" if self.binary else "sign-flip"
 
     def bounds(self, alpha: float) -> tuple[float, float]:
-        """The two-sided interval at alpha."""
+        """The two-sided t interval at alpha."""
         return bounds_of(self.middle, self.se, self.df, alpha, (-1.0, 1.0))
 
-    def answer(self, delta: float, alpha: float, locked: bool = True) -> Answer:
-        """The rule of `stats.decide_difference`; without `locked` the interval answers alone."""
+    def interval(self, alpha: float) -> tuple[float, float]:
+        """`bounds`, and of clusters as far as clusters that fail whole, too rare to be seen, allow.
+
+        The two rows that stand for what was not seen are single rows: beside a cluster that may be lost whole they are
+        nothing. Where one in twenty is, the t interval alone leaves out the truth up to half of the time.
+        """
         low, high = self.bounds(alpha)
-        found: Answer = "yes" if low > delta else "no" if high < delta else "inconclusive"
-        if locked and found != "inconclusive" and self.unseen(delta) > alpha:
+        if not (self.rare and self.units.clustered):
+            return low, high
+        least, most = rare_bounds(self.units.sums, self.units.sizes, alpha / 2)
+        return min(low, least), max(high, most)
+
+    def answer(self, delta: float, alpha: float, locked: bool = True) -> Answer:
+        """The rule of `stats.decide_difference`; without `locked` the t interval answers alone."""
+        if not locked:
+            return by(self.bounds(alpha), delta)
+        found = by(self.interval(alpha), delta)
+        if found != "inconclusive" and self.unseen(delta) > alpha:
             return "inconclusive"
-        if locked and (found == "yes" or (found == "no" and delta == 0)) and self.p > alpha:
-            return "inconclusive"
-        return found
+        return "inconclusive" if (found == "yes" or (found == "no" and delta == 0)) and self.p > alpha else found
 
     def smallest_alpha(self, delta: float) -> float:
         """The level at which this evidence would just be answered: what Holm sorts by."""

@@ -6,10 +6,12 @@ Clopper and Pearson 1934 (losses too rare to be seen).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.special import bdtr
+from harness.special import bdtr, betaincinv
 
 RARE = 0.5  # a difference so large is an event that may be too rare to be seen often enough
 
@@ -63,24 +65,62 @@ def sign_flip(units: ArrayLike, draws: int = 9999, seed: int = 0) -> float:
     return (1 + hits(sums)) / (1 + draws)
 
 
-def rare_losses(d: ArrayLike, delta: float = 0.0) -> float:
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Units (rows, or clusters on average) that lost half a point or more: how many, their share of the rows, what each
+    lost (1 where none did). `rest` is the mean of the others.
+    """
+
+    count: int
+    share: float
+    large: float
+    rest: float
+
+
+def large_losses(sums: ArrayLike, sizes: ArrayLike = 1.0) -> Losses:
+    """Sums and sizes of units; added up in order of size, so that the order of units shows nowhere."""
+    values, weights = np.broadcast_arrays(np.asarray(sums, dtype=float), np.asarray(sizes, dtype=float))
+    order = np.lexsort((weights, values))
+    values, weights = values[order], weights[order]
+    lost = values <= -RARE * weights + 1e-9  # half a point but for float noise is half a point
+    count, of = int(lost.sum()), float(weights[lost].sum())
+    rest = float(values[~lost].sum() / weights[~lost].sum()) if count < len(values) else 0.0
+    return Losses(count, of / float(weights.sum()), -float(values[lost].sum()) / of if count else 1.0, rest)
+
+
+def rare_losses(sums: ArrayLike, delta: float = 0.0, sizes: ArrayLike = 1.0) -> float:
     """How surprising so few large losses are if they undo the lead over delta (a lag: so few large wins).
 
     All gain a little and one in a hundred loses everything: where few or none of those are seen, the rest look as sure
-    as can be, and an interval alone says a false "better" 6.2 % of the time. With k of n examples that lost half a
-    point or more, L each (1 where none did), and a mean m of the others, the lead is none if large losses come at a
-    rate of (m - delta) / (m + L): the exact binomial chance of k or fewer is returned.
+    as can be, and an interval alone says a false "better" 6.2 % of the time. With k of n units (rows, or clusters of
+    these `sizes`) that lost half a point or more on average, L each (1 where none did), and a mean m of the others, the
+    lead is none if large losses come at a rate of (m - delta) / (m + L): the exact binomial chance of k or fewer is
+    returned.
     """
-    values = np.sort(np.asarray(d, dtype=float))
-    ahead = float(values.mean()) - delta
+    values, weights = np.broadcast_arrays(np.asarray(sums, dtype=float), np.asarray(sizes, dtype=float))
+    ahead = float(np.sort(values).sum() / weights.sum()) - delta
     if abs(ahead) <= 1e-12:  # float noise: there is no lead to undo, and the sign of noise must decide nothing
         return 1.0
     lead = 1.0 if ahead > 0 else -1.0
-    values, bar = lead * values, lead * delta
-    lost = values <= -RARE
-    count, n = int(lost.sum()), len(values)
-    rest = float(values[~lost].mean()) if count < n else bar
-    if rest <= bar:
-        return 1.0
-    large = -float(values[lost].mean()) if count else 1.0
-    return float(bdtr(count, n, (rest - bar) / (rest + large)))
+    seen, n = large_losses(lead * values, weights), len(values)
+    above = seen.rest - lead * delta
+    return float(bdtr(seen.count, n, above / (seen.rest + seen.large))) if seen.count < n and above > 0 else 1.0
+
+
+def rare_bounds(sums: ArrayLike, sizes: ArrayLike, alpha: float) -> tuple[float, float]:
+    """The lowest and highest mean that `rare_losses` does not contradict, each at alpha.
+
+    As if large losses (for the highest: large wins) came as often as Clopper and Pearson's upper end lets them.
+    """
+    values = np.asarray(sums, dtype=float)
+    ends: list[float] = []
+    for lead in (1.0, -1.0):
+        seen = large_losses(lead * values, sizes)
+        rate = most_often(seen.count, len(values), alpha)
+        ends.append(lead * (seen.rest - rate * (seen.rest + seen.large)))
+    return ends[0], ends[1]
+
+
+def most_often(count: float, n: float, alpha: float) -> float:
+    """Clopper and Pearson's upper end of a rate seen `count` times in n, one-sided at alpha."""
+    return float(betaincinv(count + 1, n - count, 1 - alpha)) if count < n else 1.0

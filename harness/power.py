@@ -8,8 +8,9 @@ error is freed of its bias (1 + 1 / 4 df); (n + 2) / n makes up for the two rows
 example is added where 0/1 scores move in whole ones; and two points of power, one for the exact test, which must
 agree, one for the spread of the stated effect itself, which comes from the same examples (so the limit is 2.88 rather
 than 2.80). Where some lose much (a skew below 0), a small lead and a large spread come together, which cost up to 7
-points: Z > t - effect becomes Z (1 - t skew / 2 sqrt(n)) > t - effect, and `exact.rare_losses` must agree with one
-large loss more than there were. benchmarks/calibration holds the result to 78 % in every cell.
+points: Z > t - effect becomes Z (1 - t skew / 2 sqrt(n)) > t - effect. And the lead must be one that losses too rare to
+be seen cannot undo (`exact.rare_losses`, in clusters whole ones): large enough for that with the large losses that were
+seen, and on top its own spread and theirs. benchmarks/calibration holds the result to 78 % in every cell.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 
-from harness.special import betaincinv, nctdtrinc, stdtrit
+from harness.exact import most_often
+from harness.special import nctdtrinc, ndtri, stdtrit
 from harness.stats import Difference
 
 LOCK = 0.02  # power that the second lock (the exact test) and the noise of the statement take away
@@ -52,10 +54,14 @@ def _smallest(found: Difference, n: float, power: float) -> float:
     spread = found.se * sqrt(found.n + 2) * (1 + 1 / (4 * now))
     step = 0.5 / n if "McNemar" in found.method else 0.0
     effect = (found.min_effect + reach * spread / sqrt(n + 2)) * (n + 2) / n + step
-    if found.n_clusters is not None or found.n_labelled is not None or "McNemar" in found.method or n < 4:
+    if found.rare is None or n < 4:
         return effect
-    lost = min(found.lost_half * n, n - 2.0)
-    return max(effect, found.min_effect + float(betaincinv(lost + 2, n - lost - 1, 1 - found.alpha)) - lost / n)
+    rare, seen = found.rare, found.rare.count * n / found.n
+    units, alpha = (n, found.alpha) if found.n_clusters is None else (found.n_clusters * n / found.n, found.alpha / 2)
+    more = min(sqrt(seen), 2.0)  # that come by chance; of many the spread says how many
+    rate = min(most_often(seen + more, units, alpha), 0.999)
+    lag = (rate - rare.share) * (found.min_effect + rare.large) / (1 - rate)
+    return max(effect, found.min_effect + lag + float(ndtri(min(power + LOCK, 0.999))) * spread / sqrt(n + 2))
 
 
 def detectable(found: Difference, power: float = 0.8) -> float:

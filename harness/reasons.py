@@ -103,7 +103,9 @@ def because(answer: stats.Answer, reason: Reason, made: Comparison, guards: Sequ
         case "no":
             return f"{interval} lies below {bar} (n = {made.n_pairs})."
         case "inconclusive":
-            return f"{interval} holds {bar} (p = {made.p:.2g}, n = {made.n_pairs})."
+            held = f"{interval} holds {bar} (p = {made.p:.2g}, n = {made.n_pairs})."
+            few = f" Of {count(made.n_clusters or 0, 'cluster')}, ones that are lost whole may be too rare to be seen."
+            return held + (few if stats.WIDENED in made.method else "")
 
 
 def _bar(rules: Rules) -> str:

@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike
 
 from harness.agreement import Corrected
 from harness.evidence import BARRING as BARRING
-from harness.evidence import NOISE, Answer, Ends, Evidence, Flag, Pairs, flags_of, pairs_of
-from harness.exact import sign_flip
+from harness.evidence import NOISE, Answer, Ends, Evidence, Flag, Pairs, by, flags_of, pairs_of
+from harness.exact import Losses, large_losses, sign_flip
 from harness.intervals import Clusters, Interval, bar, name_of, units_of
 from harness.intervals import may_be_best as may_be_best
 from harness.intervals import plus_two as plus_two
@@ -28,6 +28,7 @@ from harness.intervals import wilson as wilson
 from harness.special import bdtr
 
 Label = Literal["better", "worse", "equivalent", "unclear"]
+WIDENED = ", widened for clusters lost whole"  # of a `Difference.method`: see `Evidence.interval`
 GateAnswer = Literal["pass", "fail", "inconclusive"]
 
 
@@ -40,6 +41,7 @@ class Difference:
     force inconclusive; `locked` means that the interval alone would have answered and the exact test did not agree.
     `lost_half`: the share that lost half a point. `n_labelled`: where a judge's differences were corrected, by so many
     labelled examples; what was won, lost and tied is then by the judge alone. `skew`: of the units, over their root.
+    `rare`: the large losses seen, where such are looked for that are too rare to be seen.
     """
 
     n: int
@@ -63,6 +65,7 @@ class Difference:
     lost_half: float
     n_labelled: int | None = None
     skew: float = 0.0
+    rare: Losses | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +90,9 @@ class GateResult:
 
 def _decide(pairs: Pairs, delta: float, alpha: float, epsilon: float | None, locked: bool = True) -> Difference:
     seen, flags = pairs.seen, flags_of(pairs)
-    low, high = seen.bounds(alpha)
+    low, high = seen.interval(alpha) if locked else seen.bounds(alpha)
     answer = seen.answer(delta, alpha, locked)
-    if locked and answer != seen.answer(delta, alpha, locked=False):
+    if answer != by((low, high), delta):
         flags.append("locked")
     if pairs.too_many or any(e.answer(delta, alpha, locked) != answer for e in pairs.filled):
         flags.append("missing")
@@ -108,6 +111,7 @@ def _decide(pairs: Pairs, delta: float, alpha: float, epsilon: float | None, loc
     d, units = pairs.d, seen.units
     labelled = None if pairs.by is None else int(pairs.by.labelled.sum())
     corrected = f", corrected by {labelled:,} labels" if labelled else ", by judge only" if pairs.by else ""
+    widened = WIDENED if (low, high) != seen.bounds(alpha) else ""
     won, lost = int((d > NOISE).sum()), int((d < -NOISE).sum())
     return Difference(
         n=units.n,
@@ -115,7 +119,7 @@ def _decide(pairs: Pairs, delta: float, alpha: float, epsilon: float | None, loc
         low=low,
         high=high,
         p=seen.p,
-        method=name_of(units) + corrected + (f" + {seen.test}" if locked else ", non-inferiority"),
+        method=name_of(units) + widened + corrected + (f" + {seen.test}" if locked else ", non-inferiority"),
         answer=answer,
         label=label,
         flags=tuple(sorted(flags)),
@@ -131,6 +135,7 @@ def _decide(pairs: Pairs, delta: float, alpha: float, epsilon: float | None, loc
         lost_half=float((d <= -0.5 + NOISE).mean()),
         n_labelled=labelled,
         skew=seen.skew,
+        rare=large_losses(units.sums, units.sizes) if locked and seen.rare else None,
     )
 
 
@@ -157,7 +162,8 @@ def decide_difference(
 
     `yes` iff the plus-two interval lies above min_effect and the exact test at 0 agrees (p <= alpha); `no` iff it lies
     below (with the exact test when min_effect is 0); else `inconclusive`. Two locks, because the interval alone errs
-    with rare failures (so `rare_losses` must agree too) and the test alone cannot speak of min_effect.
+    with rare failures (so `rare_losses` must agree too) and the test alone cannot speak of min_effect. Of clusters the
+    interval itself is widened by what `rare_losses` leaves open.
 
     Args:
         d: candidate minus baseline, one an example (repeats averaged), in [-1, 1]; NaN is a missing pair. A judge's
@@ -275,7 +281,7 @@ def decide_gate(
     pairs = pairs_of(d, clusters, False, ends, max_missing, 0)
 
     def ask(e: Evidence) -> tuple[GateAnswer, bool]:
-        dropped = e.answer(0.0, 0.05, locked=e.units.clustered) == "no"
+        dropped = e.bounds(0.05)[1] < 0 and not (e.units.clustered and e.exact > 0.05)
         return ("pass" if e.bounds(0.10)[0] > -margin else "fail" if dropped else "inconclusive"), dropped
 
     answer, dropped = ask(pairs.seen)

@@ -323,7 +323,7 @@ def _difference(made: Comparison, min_effect: float) -> stats.Difference:
         n=made.n_pairs, mean=made.delta, low=made.low, high=made.high, p=made.p, method=made.method, answer=made.answer,
         label=made.label, flags=made.flags, min_effect=min_effect, alpha=made.alpha, se=made.se, df=made.df,
         n_missing=made.n_missing, n_clusters=made.n_clusters, won=made.won, lost=made.lost, tied=made.tied,
-        lost_half=made.lost_half, skew=made.skew,
+        lost_half=made.lost_half, skew=made.skew, rare=made.rare,
     )  # fmt: skip
 
 

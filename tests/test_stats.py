@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness import exact, stats
+from harness.evidence import evidence_of
 from harness.intervals import cr2
 
 steps = st.integers(-12, 12).map(lambda k: k / 12)
@@ -164,10 +165,12 @@ def test_small_but_certain_is_no_under_a_min_effect():
 
 
 def test_the_exact_test_is_a_second_lock():
-    # six clusters that all win: t is sure at 1 %, but 2 of 64 patterns of signs are as extreme
-    found = stats.decide_difference([1.0] * 120, [i % 6 for i in range(120)], alpha=0.01)
+    # seven clusters of which two lose a little: t is sure at 5 %, but 7 of 128 patterns of signs are as extreme
+    each = [(2, 1.0), (2, -0.25), (5, 1.0), (3, 1.0), (3, -0.25), (3, 1.0), (4, 1.0)]
+    rows = [(d, i) for i, (size, d) in enumerate(each) for _ in range(size)]
+    found = stats.decide_difference([d for d, _ in rows], [i for _, i in rows])
     assert found.low > 0
-    assert found.p == 1 / 64
+    assert found.p == 7 / 128
     assert "locked" in found.flags
     assert (found.answer, found.label) == ("inconclusive", "unclear")
 

@@ -31,7 +31,19 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent.parent)]
 
 from leaks import KINDS, planted  # noqa: E402
-from worlds import JUDGES, Bills, Judge, Sample, World, binary, clustered, rare_failures, set_f1, total_losses  # noqa: E402
+from worlds import (  # noqa: E402
+    JUDGES,
+    Bills,
+    Judge,
+    Sample,
+    World,
+    binary,
+    clustered,
+    lost_clusters,
+    rare_failures,
+    set_f1,
+    total_losses,
+)
 
 from harness import economics, power, stats  # noqa: E402
 from harness.agreement import corrected  # noqa: E402
@@ -277,11 +289,18 @@ def jobs(quick: bool, share: float) -> list[Job]:
         null += [total_losses(n, count) for count in (3, 4.4) if n >= 50]
     kinds = [(sizes, kind) for sizes in ("equal", "uneven") for kind in ("binary", "set F1")]
     groups = [clustered(count, *kind) for count in ((15,) if quick else (8, 15, 30, 80)) for kind in kinds]
-    todo: list[Job] = [(no_difference, (w, 0.0), draws) for w in null + groups]
+    fail_whole = [
+        lost_clusters(count, *kind, rate)
+        for count in ((30,) if quick else (15, 30, 80))
+        for kind in ((s, k) for s in ("equal", "uneven") for k in ("binary", "scores"))
+        for rate in (0.02, 0.05, 0.1)
+    ]
+    todo: list[Job] = [(no_difference, (w, 0.0), draws) for w in null + groups + fail_whole]
     todo += [(no_difference, (w, 0.02), draws) for n in sizes for w in (binary(n, 0.2), set_f1(n))]
     able = [w for n in sizes for w in (binary(n, 0.2), binary(n, 0.5), binary(n, 0.7), set_f1(n))]
     able += [rare_failures(n, 0.02, whose) for n in sizes if n >= 50 for whose in ("baseline", "candidate")] + groups
     able += [total_losses(n, count) for n in sizes if n >= 50 for count in (1, 5)]
+    able += [w for w in fail_whole if "5% fail" in w.name]
     todo += [(at_stated_effect, (w, e), slow) for e in (0.0, 0.02) for w in able]
     todo += [(gate, (n, rare), draws) for n in ((100,) if quick else (100, 200, 400, 1000)) for rare in (False, True)]
     rates = (

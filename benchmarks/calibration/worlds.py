@@ -64,14 +64,19 @@ def _f1_mean() -> float:
     return float(_f1(rng, rng.beta(4, 2, 2_000_000)).mean())
 
 
+def _better(rng: Rng, base: Floats, candidate: Floats, effect: float, mean: float) -> Sample:
+    """An effect is a share of examples put right whole; one beyond that, a share that the baseline gets wrong whole."""
+    fixed = np.where(rng.random(len(base)) < effect / (1 - mean), 1.0, candidate)
+    spoilt = rng.random(len(base)) < max(1 - (1 - effect) / mean, 0.0)
+    return Sample(np.where(spoilt, 0.0, base), fixed)
+
+
 def set_f1(n: int) -> World:
-    """Set F1 of two equal arms on examples of unequal ease; an effect is a share of examples put right whole."""
+    """Set F1 of two equal arms on examples of unequal ease."""
 
     def draw(rng: Rng, effect: float) -> Sample:
         ease = rng.beta(4, 2, n)
-        base, candidate = _f1(rng, ease), _f1(rng, ease)
-        fixed = rng.random(n) < effect / (1 - _f1_mean())
-        return Sample(base, np.where(fixed, 1.0, candidate))
+        return _better(rng, _f1(rng, ease), _f1(rng, ease), effect, _f1_mean())
 
     return World("set F1", n, False, draw)
 
@@ -132,9 +137,8 @@ def clustered(groups: int, sizes: str, kind: str, lean_sd: float = 0.8, discorda
         ease = rng.beta(4, 2, n)
         logit = np.log(ease / (1 - ease))
         flip = 1 / (1 + np.exp(-logit - lean / 2)), 1 / (1 + np.exp(-logit + lean / 2))
-        base, candidate = _f1(rng, flip[0]), _f1(rng, flip[1])
-        wrong = 1 - _leaning_mean()
-        return Sample(base, np.where(rng.random(n) < effect / wrong, 1.0, candidate), codes.tolist())
+        made = _better(rng, _f1(rng, flip[0]), _f1(rng, flip[1]), effect, _leaning_mean())
+        return Sample(made.baseline, made.candidate, codes.tolist())
 
     return World(f"{groups} {sizes} clusters, {kind}", n, False, draw)
 
@@ -145,6 +149,29 @@ def _leaning_mean() -> float:
     ease = rng.beta(4, 2, 2_000_000)
     lean = rng.normal(0, 0.8, ease.shape)
     return float(_f1(rng, 1 / (1 + np.exp(-np.log(ease / (1 - ease)) + lean / 2))).mean())
+
+
+def lost_clusters(groups: int, sizes: str, kind: str, rate: float) -> World:
+    """The candidate fails whole clusters at this rate and is a little better in the others: the means are equal.
+
+    A long document that does not fit its context, a page that it cannot read: every question on it is lost.
+    """
+    codes = np.repeat(np.arange(groups), _sizes(groups, sizes))
+    n = len(codes)
+
+    def draw(rng: Rng, effect: float) -> Sample:
+        failed = (rng.random(groups) < rate)[codes]
+        if kind == "binary":
+            gain = (0.7 * rate + effect) / (1 - rate)
+            share, u, right = max(0.2, gain), rng.random(n), (rng.random(n) < 0.7).astype(float)
+            won, lost = u < (share + gain) / 2, (u >= (share + gain) / 2) & (u < share)
+            base = np.where(failed, right, np.where(won, 0.0, np.where(lost, 1.0, right)))
+            return Sample(base, np.where(failed | lost, 0.0, np.where(won, 1.0, right)), codes.tolist())
+        level = rng.uniform(0.55, 0.65, n)
+        candidate = np.where(failed, 0.0, level + 0.6 * rate / (1 - rate) + rng.uniform(-0.05, 0.05, n))
+        return Sample(level - effect / 2, candidate + effect / 2, codes.tolist())
+
+    return World(f"{groups} {sizes} clusters, {rate:.0%} fail whole, {kind}", n, False, draw)
 
 
 @dataclass(frozen=True)

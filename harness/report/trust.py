@@ -20,7 +20,7 @@ FLAGS = {
     "some_clusters": "fewer than 20 clusters, or so uneven that they say no more than 15: the interval is rough",
     "indicative": "fewer than 50 examples: indicative only",
     "labels": "under 100 labels of an arm: a judge decides nothing by itself",
-    "locked": "the interval alone would have answered, the exact test did not agree",
+    "locked": "the interval alone would have answered; the exact test, or losses too rare to be seen, speak against it",
 }
 
 
