@@ -456,3 +456,54 @@ def test_the_lock_against_rare_losses_is_a_binomial_test():
     assert exact.rare_losses([0.0] * 5) == 1.0
     found = stats.decide_difference([0.0295] * 100)
     assert (found.answer, found.flags, found.low > 0) == ("inconclusive", ("locked",), True)
+
+
+def lost_whole(groups, size, lost, loss, gain):
+    """Differences and clusters where `lost` of the groups lose everything and all others gain a little."""
+    codes = [i // size for i in range(groups * size)]
+    return [-loss if c < lost else gain for c in codes], codes
+
+
+@pytest.mark.parametrize("groups", [15, 25, 60, 120])
+@pytest.mark.parametrize("loss", [0.6, 1.0])
+@pytest.mark.parametrize("expected", [0.7, 1.5, 2.4, 2.9, 3.6, 5.5, 7.2])
+def test_clusters_lost_whole_seldom_pass_for_a_lead(groups, loss, expected):
+    """Exact: the chance, over how many clusters are lost, of a yes or of an interval without the truth, which is 0."""
+    rate = expected / groups
+    yes = outside = 0.0
+    for lost in range(groups):
+        chance = float(scipy.stats.binom.pmf(lost, groups, rate))
+        if chance < 1e-6:
+            continue
+        found = stats.decide_difference(*lost_whole(groups, 6, lost, loss, loss * rate / (1 - rate)))
+        yes += chance * (found.answer == "yes")
+        outside += chance * (not found.low <= 0 <= found.high)
+    assert yes <= 0.025
+    assert outside <= 0.07
+
+
+def test_the_interval_of_clusters_allows_for_whole_ones_lost():
+    """As if they came as often as Clopper and Pearson let them: scipy's, at 2.5 % on either side."""
+    d, codes = lost_whole(40, 5, 1, 0.9, 0.12)
+    found = stats.decide_difference(d, codes)
+    most = scipy.stats.binomtest(1, 40).proportion_ci(0.95).high
+    assert found.low == pytest.approx(0.12 - most * (0.12 + 0.9))
+    assert "widened" in found.method
+    assert found.rare is not None
+    assert (found.rare.count, found.rare.share, found.rare.large, found.rare.rest) == pytest.approx(
+        (1, 0.025, 0.9, 0.12)
+    )
+    assert stats.not_worse(d, codes, margin=0.1).low > found.low  # a guardrail asks the t interval
+    noisy = np.random.default_rng(5).choice([-1.0, 0.0, 1.0], 600)
+    assert "widened" not in stats.decide_difference(noisy, [i // 6 for i in range(600)]).method
+
+
+@given(differences, st.integers(2, 9), st.sampled_from([0.0, 0.02, 0.1]), st.sampled_from([0.05, 0.01]))
+def test_the_interval_of_clusters_says_what_the_test_of_lost_ones_says(d, groups, delta, alpha):
+    it = evidence_of(np.array(d), [i % groups for i in range(len(d))], False, 0)
+    (low, high), (t_low, t_high) = it.interval(alpha), it.bounds(alpha)
+    assert low <= t_low
+    assert high >= t_high
+    if it.units.clustered and abs(it.unseen(delta) - alpha) > 1e-6:
+        assert t_low <= delta or (low > delta) == (it.unseen(delta) < alpha)
+        assert t_high >= delta or (high < delta) == (it.unseen(delta) < alpha)

@@ -113,6 +113,22 @@ def test_few_clusters_ask_for_clusters_not_for_examples() -> None:
     assert "At least 6 clusters" in one.would_change[0]
 
 
+def test_a_lead_that_whole_clusters_could_undo_is_open_and_says_so():
+    """30 documents, a lead of 8 points in each: certain for the t interval, but one more in ten may be lost whole."""
+    found = verdict.decide(
+        board(180, lambda a, i: 0.58 if a == "tuned" else 0.5, clusters=[f"doc{i // 6}" for i in range(180)]),
+        FROZEN,
+        RULES,
+    )
+    assert found.beat == "inconclusive"
+    assert "Of 30 clusters, ones that are lost whole may be too rare to be seen." in found.because
+    assert found.reason == ""
+    assert found.comparison is not None
+    assert found.comparison.low < 0 < found.comparison.high
+    assert found.settle is not None
+    assert found.settle.detectable > 0.1
+
+
 def test_a_failing_guardrail_is_named_with_its_own_interval() -> None:
     one = with_metric(board(200, skilled), "g", lambda a, i: 0.9 if a == "base" else 0.4)
     found = verdict.decide(one, FROZEN, replace_rules(guardrails={"g": 0.03}))
