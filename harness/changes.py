@@ -65,7 +65,12 @@ def _compared(one: Board, two: Board, order: Sequence[int], metric: str) -> list
     ds = {a: d for a, d in ds.items() if not bool(np.isnan(d).all())}
     if not ds:
         return []
-    made = stats.decide_holm(list(ds.values()), one.clusters, binary=one.binary[metric] and two.binary[metric])
+    made = stats.decide_holm(
+        list(ds.values()),
+        one.clusters,
+        binary=one.binary[metric] and two.binary[metric],
+        levels=[compare.levels(two.oriented(a, metric)[order], one.oriented(a, metric)) for a in ds],
+    )
     return [
         msgspec.structs.replace(
             compare.comparison(one, metric, arm, arm, d, difference), failed_candidate=int(two.failed[arm].sum())

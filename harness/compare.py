@@ -121,6 +121,7 @@ def compare(
         min_effect=min_effect,
         alpha=alpha,
         ends=[pair.ends for pair in ds],
+        levels=[pair.levels for pair in ds],
         max_missing=max_missing,
     )
     return [
@@ -132,12 +133,14 @@ def compare(
 class Paired(NamedTuple):
     """Candidate minus baseline an example, more is better: `d` as scored, `asked` what is tested (a judge's corrected).
 
-    `ends` are what a missing pair could have been: a missing score 0 or 1, the other one as it is.
+    `ends` are what a missing pair could have been: a missing score 0 or 1, the other one as it is. `levels` are the
+    means of baseline and candidate.
     """
 
     d: NDArray[np.float64]
     asked: NDArray[np.float64] | Corrected
     ends: stats.Ends
+    levels: stats.Levels | None
 
 
 def paired(board: Board, metric: str, candidate: str, baseline: str) -> Paired:
@@ -146,7 +149,13 @@ def paired(board: Board, metric: str, candidate: str, baseline: str) -> Paired:
     low = np.nan_to_num(c, nan=0.0) - np.nan_to_num(b, nan=1.0)
     high = np.nan_to_num(c, nan=1.0) - np.nan_to_num(b, nan=0.0)
     d = c - b
-    return Paired(d, corrected(board, metric, candidate, baseline) or d, (low, high))
+    return Paired(d, corrected(board, metric, candidate, baseline) or d, (low, high), levels(c, b))
+
+
+def levels(candidate: NDArray[np.float64], baseline: NDArray[np.float64]) -> stats.Levels | None:
+    """Means of baseline and candidate, more is better, over the examples that both have; None: there is none."""
+    both = ~np.isnan(candidate) & ~np.isnan(baseline)
+    return (float(np.sort(baseline[both]).mean()), float(np.sort(candidate[both]).mean())) if both.any() else None
 
 
 def comparison(

@@ -21,6 +21,7 @@ from harness.special import stdtr
 Answer = Literal["yes", "no", "inconclusive"]
 Flag = Literal["missing", "few_clusters", "some_clusters", "indicative", "locked", "labels"]
 Ends = tuple[ArrayLike, ArrayLike]
+Levels = tuple[float, float]
 
 FEW_CLUSTERS, SOME_CLUSTERS, EVEN_CLUSTERS, INDICATIVE = 6, 20, 15, 50  # EVEN_CLUSTERS: of one size, as `Units.even`
 BARRING: frozenset[Flag] = frozenset(("missing", "few_clusters", "labels"))  # with one of them nothing is answered
@@ -43,6 +44,7 @@ class Evidence:
     binary: bool
     seed: int
     reach: float
+    full: Levels
 
     @cached_property
     def exact(self) -> float:
@@ -66,7 +68,7 @@ class Evidence:
         """The chance that losses too rare to be seen often enough hide; 0 where no such are looked for."""
         if not self.rare:
             return 0.0
-        p = rare_losses(self.units.sums, delta, self.units.sizes)
+        p = rare_losses(self.units.sums, delta, self.units.sizes, self.full)
         return min(2 * p, 1.0) if self.units.clustered else p  # two-sided, as `interval`; rows have the two extra ones
 
     @property
@@ -93,7 +95,7 @@ class Evidence:
         low, high = self.bounds(alpha)
         if not (self.rare and self.units.clustered):
             return low, high
-        least, most = rare_bounds(self.units.sums, self.units.sizes, alpha / 2)
+        least, most = rare_bounds(self.units.sums, self.units.sizes, alpha / 2, self.full)
         return min(low, least), max(high, most)
 
     def answer(self, delta: float, alpha: float, locked: bool = True) -> Answer:
@@ -113,14 +115,25 @@ class Evidence:
 
 
 def evidence_of(
-    d: Floats, clusters: Clusters | None, binary: bool, seed: int, reach: float = 1.0, most: float = inf
+    d: Floats,
+    clusters: Clusters | None,
+    binary: bool,
+    seed: int,
+    levels: Levels = (1.0, 1.0),
+    reach: float = 1.0,
+    most: float = inf,
 ) -> Evidence:
-    """`reach` and `most` degrees of freedom are those of a corrected judge."""
+    """`reach` and `most` degrees of freedom are those of a corrected judge.
+
+    `levels` are the mean scores of baseline and candidate: a cluster in which the candidate fails whole loses what the
+    baseline has there. A row may lose 1.
+    """
     units = units_of(d, clusters)
     if binary and not units.clustered and not np.isin(d, (-1.0, 0.0, 1.0)).all():
         raise ValueError("binary differences must be -1, 0 or 1: the scores are 0/1 and one repeat is compared")
     middle, se, df = middle_of(units, reach, 0.0)
-    return Evidence(units, middle, se, min(df, most), binary and not units.clustered, seed, reach)
+    full = levels if units.clustered else (1.0, 1.0)
+    return Evidence(units, middle, se, min(df, most), binary and not units.clustered, seed, reach, full)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +153,13 @@ class Pairs:
 
 
 def pairs_of(
-    d: ArrayLike | Corrected, clusters: Clusters | None, binary: bool, ends: Ends | None, max_missing: float, seed: int
+    d: ArrayLike | Corrected,
+    clusters: Clusters | None,
+    binary: bool,
+    ends: Ends | None,
+    max_missing: float,
+    seed: int,
+    levels: Levels | None = None,
 ) -> Pairs:
     """The differences of `stats.decide_difference`, whose arguments these are, before a level is chosen."""
     by = d if isinstance(d, Corrected) else None
@@ -154,14 +173,15 @@ def pairs_of(
     labelled, most = by.units(clusters) if by else (0, inf)
     reach, shift = (by.reach, by.shift) if by else (1.0, 0.0)
     binary = binary and by is None
-    seen = evidence_of(kept, names, binary, seed, reach, most)
+    seen = evidence_of(kept, names, binary, seed, levels or (1.0, 1.0), reach, most)
     filled: list[Evidence] = []
     if count:
         for end in ends or (np.full(len(values), -1.0), np.full(len(values), 1.0)):
             fill = values_of(end, -1, 1, "ends")
             if fill.shape != values.shape or np.isnan(fill[gone]).any():
                 raise ValueError("ends must give a number for every missing pair")
-            filled.append(evidence_of(np.where(gone, fill + shift, values), clusters, binary, seed, reach, most))
+            made = np.where(gone, fill + shift, values)
+            filled.append(evidence_of(made, clusters, binary, seed, levels or (1.0, 1.0), reach, most))
     groups = len(seen.units.sums) if seen.units.clustered else None
     if by is not None:
         groups, kept = groups and min(groups, labelled), by.judge[~gone]

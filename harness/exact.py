@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from harness.special import bdtr, betaincinv
 
-RARE = 0.5  # a difference so large is an event that may be too rare to be seen often enough
+RARE = 0.5  # a loss of so much of what can be lost is an event that may be too rare to be seen often enough
 
 ENUMERATED = 16  # sign-flips of so many units are all tried; more are drawn
 
@@ -67,8 +67,8 @@ def sign_flip(units: ArrayLike, draws: int = 9999, seed: int = 0) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """Units (rows, or clusters on average) that lost half a point or more: how many, their share of the rows, what each
-    lost (1 where none did). `rest` is the mean of the others.
+    """Units (rows, or clusters on average) that lost half of what one can lose or more: how many, their share of
+    the rows, what each lost (all that it can where none did). `rest` is the mean of the others.
     """
 
     count: int
@@ -77,47 +77,53 @@ class Losses:
     rest: float
 
 
-def large_losses(sums: ArrayLike, sizes: ArrayLike = 1.0) -> Losses:
-    """Sums and sizes of units; added up in order of size, so that the order of units shows nowhere."""
+def large_losses(sums: ArrayLike, sizes: ArrayLike = 1.0, full: float = 1.0) -> Losses:
+    """Of sums and sizes of units, each of which may lose `full`; the order of units shows nowhere."""
     values, weights = np.broadcast_arrays(np.asarray(sums, dtype=float), np.asarray(sizes, dtype=float))
     order = np.lexsort((weights, values))
     values, weights = values[order], weights[order]
-    lost = values <= -RARE * weights + 1e-9  # half a point but for float noise is half a point
+    lost = values <= -max(RARE * full, 1e-6) * weights + 1e-9  # half but for float noise is half; a tie is no loss
     count, of = int(lost.sum()), float(weights[lost].sum())
     rest = float(values[~lost].sum() / weights[~lost].sum()) if count < len(values) else 0.0
-    return Losses(count, of / float(weights.sum()), -float(values[lost].sum()) / of if count else 1.0, rest)
+    return Losses(count, of / float(weights.sum()), -float(values[lost].sum()) / of if count else full, rest)
 
 
-def rare_losses(sums: ArrayLike, delta: float = 0.0, sizes: ArrayLike = 1.0) -> float:
+def rare_losses(
+    sums: ArrayLike, delta: float = 0.0, sizes: ArrayLike = 1.0, full: tuple[float, float] = (1.0, 1.0)
+) -> float:
     """How surprising so few large losses are if they undo the lead over delta (a lag: so few large wins).
 
     All gain a little and one in a hundred loses everything: where few or none of those are seen, the rest look as sure
     as can be, and an interval alone says a false "better" 6.2 % of the time. With k of n units (rows, or clusters of
-    these `sizes`) that lost half a point or more on average, L each (1 where none did), and a mean m of the others, the
-    lead is none if large losses come at a rate of (m - delta) / (m + L): the exact binomial chance of k or fewer is
-    returned.
+    these `sizes`) that lost half or more of what one can lose (`full`; beside it what one can win), L each, and a mean
+    m of the others, the lead is none if large losses come at a rate of (m - delta) / (m + L): the exact binomial chance
+    of k or fewer is returned.
     """
     values, weights = np.broadcast_arrays(np.asarray(sums, dtype=float), np.asarray(sizes, dtype=float))
     ahead = float(np.sort(values).sum() / weights.sum()) - delta
     if abs(ahead) <= 1e-12:  # float noise: there is no lead to undo, and the sign of noise must decide nothing
         return 1.0
     lead = 1.0 if ahead > 0 else -1.0
-    seen, n = large_losses(lead * values, weights), len(values)
+    seen, n = large_losses(lead * values, weights, full[0] if ahead > 0 else full[1]), len(values)
     above = seen.rest - lead * delta
-    return float(bdtr(seen.count, n, above / (seen.rest + seen.large))) if seen.count < n and above > 0 else 1.0
+    if seen.count == n or above <= 0:
+        return 1.0
+    return float(bdtr(seen.count, n, min(above / max(seen.rest + seen.large, above), 1.0)))
 
 
-def rare_bounds(sums: ArrayLike, sizes: ArrayLike, alpha: float) -> tuple[float, float]:
+def rare_bounds(
+    sums: ArrayLike, sizes: ArrayLike, alpha: float, full: tuple[float, float] = (1.0, 1.0)
+) -> tuple[float, float]:
     """The lowest and highest mean that `rare_losses` does not contradict, each at alpha.
 
     As if large losses (for the highest: large wins) came as often as Clopper and Pearson's upper end lets them.
     """
     values = np.asarray(sums, dtype=float)
     ends: list[float] = []
-    for lead in (1.0, -1.0):
-        seen = large_losses(lead * values, sizes)
+    for lead, most in zip((1.0, -1.0), full, strict=True):
+        seen = large_losses(lead * values, sizes, most)
         rate = most_often(seen.count, len(values), alpha)
-        ends.append(lead * (seen.rest - rate * (seen.rest + seen.large)))
+        ends.append(lead * (seen.rest - rate * max(seen.rest + seen.large, 0.0)))
     return ends[0], ends[1]
 
 

@@ -70,7 +70,7 @@ def against_arm(asked: Asked) -> GateOutcome:
         binary = run.board.binary[on]
         answer, made = stats.beats_all(
             ds, run.board.clusters, binary=binary, min_effect=gate.by, alpha=alpha, ends=ends,
-            max_missing=asked.most_missing,
+            levels=[pair.levels for pair in pairs], max_missing=asked.most_missing,
         )  # fmt: skip
         bound = gate.by
     else:

@@ -58,7 +58,7 @@ def _smallest(found: Difference, n: float, power: float) -> float:
         return effect
     rare, seen = found.rare, found.rare.count * n / found.n
     units, alpha = (n, found.alpha) if found.n_clusters is None else (found.n_clusters * n / found.n, found.alpha / 2)
-    more = min(sqrt(seen), 2.0)  # that come by chance; of many the spread says how many
+    more = min(1.5 * sqrt(seen), 3.0)  # that come by chance, large clusters among them; of many the spread says it
     rate = min(most_often(seen + more, units, alpha), 0.999)
     lag = (rate - rare.share) * (found.min_effect + rare.large) / (1 - rate)
     return max(effect, found.min_effect + lag + float(ndtri(min(power + LOCK, 0.999))) * spread / sqrt(n + 2))

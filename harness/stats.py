@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from harness.agreement import Corrected
 from harness.evidence import BARRING as BARRING
-from harness.evidence import NOISE, Answer, Ends, Evidence, Flag, Pairs, by, flags_of, pairs_of
+from harness.evidence import NOISE, Answer, Ends, Evidence, Flag, Levels, Pairs, by, flags_of, pairs_of
 from harness.exact import Losses, large_losses, sign_flip
 from harness.intervals import Clusters, Interval, bar, name_of, units_of
 from harness.intervals import may_be_best as may_be_best
@@ -135,7 +135,7 @@ def _decide(pairs: Pairs, delta: float, alpha: float, epsilon: float | None, loc
         lost_half=float((d <= -0.5 + NOISE).mean()),
         n_labelled=labelled,
         skew=seen.skew,
-        rare=large_losses(units.sums, units.sizes) if locked and seen.rare else None,
+        rare=large_losses(units.sums, units.sizes, seen.full[0]) if locked and seen.rare else None,
     )
 
 
@@ -155,6 +155,7 @@ def decide_difference(
     alpha: float = 0.05,
     epsilon: float | None = None,
     ends: Ends | None = None,
+    levels: Levels | None = None,
     max_missing: float = 0.02,
     seed: int = 0,
 ) -> Difference:
@@ -174,11 +175,12 @@ def decide_difference(
         alpha: two-sided level.
         epsilon: "equivalent" means inside (-epsilon, epsilon); default min_effect, or .02 when that is 0.
         ends: (lowest, highest) value that each missing pair may have had; default -1 and 1.
+        levels: mean scores of baseline and candidate, what a cluster may lose or win whole; default 1 and 1.
         max_missing: share of missing pairs above which no answer is given.
         seed: for the drawn signs of the sign-flip test.
     """
     _checked(min_effect, alpha)
-    return _decide(pairs_of(d, clusters, binary, ends, max_missing, seed), min_effect, alpha, epsilon)
+    return _decide(pairs_of(d, clusters, binary, ends, max_missing, seed, levels), min_effect, alpha, epsilon)
 
 
 def decide_holm(
@@ -190,6 +192,7 @@ def decide_holm(
     alpha: float = 0.05,
     epsilon: float | None = None,
     ends: Sequence[Ends | None] | None = None,
+    levels: Sequence[Levels | None] | None = None,
     max_missing: float = 0.02,
     seed: int = 0,
 ) -> tuple[Difference, ...]:
@@ -200,8 +203,8 @@ def decide_holm(
     may not be answered (missing pairs, few clusters) come last.
     """
     _checked(min_effect, alpha)
-    all_ends = ends if ends is not None else [None] * len(ds)
-    tests = [pairs_of(d, clusters, binary, e, max_missing, seed) for d, e in zip(ds, all_ends, strict=True)]
+    each = zip(ds, ends or [None] * len(ds), levels or [None] * len(ds), strict=True)
+    tests = [pairs_of(d, clusters, binary, e, max_missing, seed, of) for d, e, of in each]
 
     def rank(i: int) -> tuple[bool, float, int]:
         barred = tests[i].too_many or bool(BARRING & set(flags_of(tests[i])))
@@ -225,6 +228,7 @@ def beats_all(
     min_effect: float = 0.0,
     alpha: float = 0.05,
     ends: Sequence[Ends | None] | None = None,
+    levels: Sequence[Levels | None] | None = None,
     max_missing: float = 0.02,
     seed: int = 0,
 ) -> tuple[Answer, tuple[Difference, ...]]:
@@ -234,8 +238,8 @@ def beats_all(
     iff one says no at alpha / m: there one claim of many suffices. The comparisons are shown at alpha.
     """
     _checked(min_effect, alpha)
-    all_ends = ends if ends is not None else [None] * len(ds)
-    tests = [pairs_of(d, clusters, binary, e, max_missing, seed) for d, e in zip(ds, all_ends, strict=True)]
+    each = zip(ds, ends or [None] * len(ds), levels or [None] * len(ds), strict=True)
+    tests = [pairs_of(d, clusters, binary, e, max_missing, seed, of) for d, e, of in each]
     if not tests:
         raise ValueError("no other arm to beat")
     shown = tuple(_decide(t, min_effect, alpha, None) for t in tests)

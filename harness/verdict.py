@@ -16,7 +16,7 @@ import numpy as np
 
 from harness import power, reasons, stats
 from harness.board import Board
-from harness.compare import Cell, Comparison, cell, compare, comparison, paired
+from harness.compare import Cell, Comparison, cell, compare, comparison, levels, paired
 from harness.models.base import Struct
 from harness.reasons import points as points
 from harness.reasons import signed as signed
@@ -261,6 +261,7 @@ def _best_of_all(
             min_effect=rules.min_effect,
             alpha=alpha,
             ends=[pair.ends for pair in pairs],
+            levels=[pair.levels for pair in pairs],
             max_missing=rules.max_missing,
         )
 
@@ -285,7 +286,7 @@ def _guardrail(
     order: dict[stats.Answer, int] = {"no": 0, "inconclusive": 1, "yes": 2}
     found: list[Guardrail] = []
     for rival in rivals:
-        d, asked, ends = paired(board, metric, candidate, rival)
+        d, asked, ends, _ = paired(board, metric, candidate, rival)
         none = bool(np.isnan(d).all())
         made = stats.not_worse(
             np.where(np.arange(len(d)) == 0, 0.0, d) if none else asked,  # a lone tie leaves all open
@@ -349,6 +350,7 @@ def _seeds(board: Board, runs: SeedRuns | None, found: Verdict, rules: Rules) ->
         difference = stats.decide_difference(
             d,
             board.clusters,
+            levels=levels(scores, board.oriented(baseline, rules.primary)),
             min_effect=rules.min_effect,
             alpha=rules.alpha,
             max_missing=rules.max_missing,

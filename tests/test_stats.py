@@ -494,6 +494,13 @@ def test_the_interval_of_clusters_allows_for_whole_ones_lost():
         (1, 0.025, 0.9, 0.12)
     )
     assert stats.not_worse(d, codes, margin=0.1).low > found.low  # a guardrail asks the t interval
+    none_lost, never = lost_whole(40, 5, 0, 0.9, 0.12), 1 - 0.025 ** (1 / 40)
+    assert stats.decide_difference(*none_lost).low == pytest.approx(0.12 - never * (0.12 + 1))
+    assert stats.decide_difference(*none_lost, levels=(0.3, 0.42)).low == pytest.approx(0.12 - never * (0.12 + 0.3))
+    assert stats.decide_difference(*none_lost, levels=(0.0, 0.12)).low > 0.1  # there is nothing to lose
+    some = stats.decide_difference(*lost_whole(40, 5, 2, 0.2, 0.12), levels=(0.3, 0.42))
+    assert some.rare is not None
+    assert some.rare.count == 2, "what lost over half of what the baseline has counts as lost"
     noisy = np.random.default_rng(5).choice([-1.0, 0.0, 1.0], 600)
     assert "widened" not in stats.decide_difference(noisy, [i // 6 for i in range(600)]).method
 

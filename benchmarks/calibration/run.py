@@ -86,7 +86,8 @@ def by_bars(sample: Sample) -> str:
 
 
 def decide(world: World, sample: Sample, min_effect: float = 0.0) -> stats.Difference:
-    return stats.decide_difference(sample.d, sample.clusters, binary=world.binary, min_effect=min_effect)
+    levels = float(sample.baseline.mean()), float(sample.candidate.mean())
+    return stats.decide_difference(sample.d, sample.clusters, binary=world.binary, min_effect=min_effect, levels=levels)
 
 
 def promise(table: str, name: str, rate: float, limit: float, draws: int, below: bool = True) -> tuple[str, ...]:
