@@ -79,7 +79,8 @@ class Payoff(Struct, frozen=True):
     """The answer to "is it worth it?", by the terms of the benchmark file; filled in when the report is written.
 
     `unknown` where a price or the volume is not known: `sentence` says which. `usd_a_month` is what the fine-tune saves
-    a month, all counted, with its interval; None in months or requests is never.
+    a month, all counted, with its interval; None in months or requests is never. Break-even is a volume over the whole
+    life from which (`at`) or up to which (`until`) the fine-tune is the cheaper arm; an upper end of None may be never.
     """
 
     answer: Literal["yes", "no", "inconclusive", "depends", "unknown"]
@@ -88,7 +89,12 @@ class Payoff(Struct, frozen=True):
     low: float | None = None
     high: float | None = None
     payback_months: float | None = None
+    payback_low: float | None = None
+    payback_high: float | None = None
+    break_even: Literal["at", "until", "never", "from_first"] | None = None
     break_even_requests: float | None = None
+    break_even_low: float | None = None
+    break_even_high: float | None = None
     life_months: float | None = None
 
 

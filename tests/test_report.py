@@ -7,8 +7,10 @@ import csv
 import hashlib
 import io
 import json
+import math
 import re
 import zlib
+from datetime import date
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -281,9 +283,24 @@ def test_the_verdict_says_whether_it_is_worth_it(tmp_path: Path) -> None:
     assert made["sentence"] == worth.sentence
     assert made["usd_a_month"] == pytest.approx(worth.terms.requests * worth.saved.mean - worth.terms.total / 12)
     assert made["payback_months"] == pytest.approx(worth.payback.months)
+    assert (made["payback_low"], made["payback_high"]) == pytest.approx((worth.payback.low, worth.payback.high))
+    assert made["break_even"] == worth.break_even.kind == "at"
+    ends = made["break_even_low"], made["break_even_requests"], made["break_even_high"]
+    assert ends == pytest.approx((worth.break_even.low, worth.break_even.requests, worth.break_even.high))
+    assert ends[0] < ends[1] < ends[2]
 
 
 # Money
+
+
+@pytest.mark.parametrize(
+    ("high", "said"), [(3.5, "It pays back in 3 months"), (math.inf, "On average it pays back in 3 months")]
+)
+def test_a_payback_that_may_never_come_is_not_promised(high: float, said: str) -> None:
+    paid = economics.Payback(3.0, 2.0, high, "yes" if high < 12 else "inconclusive")
+    terms = economics.Terms(fixed=120, hosting=0, requests=1000, months=12)
+    stands = economics.Quadrant("inconclusive", "inconclusive")
+    assert said in money._paid(paid, terms, stands, date(2026, 1, 1))  # pyright: ignore[reportPrivateUsage]
 
 
 def test_worth_is_what_economics_says() -> None:

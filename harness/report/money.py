@@ -84,7 +84,7 @@ def bills(stored: Stored) -> dict[str, Bill]:
 
 def _bill(stored: Stored, arm: str) -> Bill:
     spec, fit = stored.benchmark.economics, stored.fits.get(arm)
-    usd, scores = stored.board.usd[arm], stored.board.values[arm, stored.primary]
+    usd, scores = stored.board.usd[arm], stored.board.oriented(arm, stored.primary)
     effort = stored.board.efforts[arm]
     per_correct = None
     if effort.usd is not None and len(usd):
@@ -267,7 +267,12 @@ def payoff(found: Worth | str) -> Payoff:
         low=known(found.month.low),
         high=known(found.month.high),
         payback_months=known(found.payback.months),
+        payback_low=known(found.payback.low),
+        payback_high=known(found.payback.high),
+        break_even=found.break_even.kind,
         break_even_requests=known(found.break_even.requests),
+        break_even_low=known(found.break_even.low),
+        break_even_high=known(found.break_even.high),
         life_months=float(found.terms.months),
     )
 
@@ -319,4 +324,6 @@ def _paid(paid: Payback, terms: Terms, stands: Quadrant, day: date) -> str:
         return " It does not pay back."
     if paid.months > terms.months:
         return f" It would pay back in {months(paid.months)} and lives {months(terms.months)}."
-    return f" It pays back in {months(paid.months)}, by {day_after(day, paid.months)}."
+    when = f"{months(paid.months)}, by {day_after(day, paid.months)}"
+    sure = paid.answer == "yes"
+    return f" It pays back in {when}." if sure else f" On average it pays back in {when}; that is not sure."
