@@ -61,7 +61,7 @@ class Evidence:
 
     @property
     def rare(self) -> bool:
-        """Whether losses too rare to be seen are looked for: what is seen of 0/1 rows and of a judge says enough."""
+        """Whether losses too rare to be seen are looked for: not of 0/1 rows, nor yet of a corrected judge."""
         return not self.binary and self.reach == 1
 
     def unseen(self, delta: float) -> float:
@@ -90,7 +90,7 @@ class Evidence:
         """`bounds`, and of clusters as far as clusters that fail whole, too rare to be seen, allow.
 
         The two rows that stand for what was not seen are single rows: beside a cluster that may be lost whole they are
-        nothing. Where one in twenty is, the t interval alone leaves out the truth up to half of the time.
+        nothing. Where one in twenty is, the t interval alone leaves out the truth up to 60 % of the time.
         """
         low, high = self.bounds(alpha)
         if not (self.rare and self.units.clustered):

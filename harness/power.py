@@ -10,7 +10,8 @@ agree, one for the spread of the stated effect itself, which comes from the same
 than 2.80). Where some lose much (a skew below 0), a small lead and a large spread come together, which cost up to 7
 points: Z > t - effect becomes Z (1 - t skew / 2 sqrt(n)) > t - effect. And the lead must be one that losses too rare to
 be seen cannot undo (`exact.rare_losses`, in clusters whole ones): large enough for that with the large losses that were
-seen, and on top its own spread and theirs. benchmarks/calibration holds the result to 78 % in every cell.
+seen, and on top its own spread and theirs. benchmarks/calibration holds the result to 78 % in
+every cell of 20 clusters or more; with fewer it may be less, and the comparison is flagged.
 """
 
 from __future__ import annotations
