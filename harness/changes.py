@@ -69,7 +69,7 @@ def _compared(one: Board, two: Board, order: Sequence[int], metric: str) -> list
         list(ds.values()),
         one.clusters,
         binary=one.binary[metric] and two.binary[metric],
-        levels=[compare.levels(two.oriented(a, metric)[order], one.oriented(a, metric)) for a in ds],
+        levels=[stats.levels_of(two.oriented(a, metric)[order], one.oriented(a, metric)) for a in ds],
     )
     return [
         msgspec.structs.replace(

@@ -134,7 +134,7 @@ class Paired(NamedTuple):
     """Candidate minus baseline an example, more is better: `d` as scored, `asked` what is tested (a judge's corrected).
 
     `ends` are what a missing pair could have been: a missing score 0 or 1, the other one as it is. `levels` are the
-    means of baseline and candidate.
+    means of baseline and candidate, None where a judge gave them who is corrected.
     """
 
     d: NDArray[np.float64]
@@ -149,13 +149,8 @@ def paired(board: Board, metric: str, candidate: str, baseline: str) -> Paired:
     low = np.nan_to_num(c, nan=0.0) - np.nan_to_num(b, nan=1.0)
     high = np.nan_to_num(c, nan=1.0) - np.nan_to_num(b, nan=0.0)
     d = c - b
-    return Paired(d, corrected(board, metric, candidate, baseline) or d, (low, high), levels(c, b))
-
-
-def levels(candidate: NDArray[np.float64], baseline: NDArray[np.float64]) -> stats.Levels | None:
-    """Means of baseline and candidate, more is better, over the examples that both have; None: there is none."""
-    both = ~np.isnan(candidate) & ~np.isnan(baseline)
-    return (float(np.sort(baseline[both]).mean()), float(np.sort(candidate[both]).mean())) if both.any() else None
+    by_labels = corrected(board, metric, candidate, baseline)
+    return Paired(d, by_labels or d, (low, high), None if by_labels else stats.levels_of(c, b))
 
 
 def comparison(

@@ -35,7 +35,11 @@ def by(ends: tuple[float, float], delta: float) -> Answer:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything about a difference that does not depend on alpha. The exact test is run when first asked for."""
+    """Everything about a difference that does not depend on alpha. The exact test is run when first asked for.
+
+    `full`: what baseline and candidate have to lose whole. `tried`: the units that would show it, of a judge the
+    labelled ones.
+    """
 
     units: Units
     middle: float
@@ -45,6 +49,7 @@ class Evidence:
     seed: int
     reach: float
     full: Levels
+    tried: float
 
     @cached_property
     def exact(self) -> float:
@@ -61,14 +66,16 @@ class Evidence:
 
     @property
     def rare(self) -> bool:
-        """Whether losses too rare to be seen are looked for: not of 0/1 rows, nor yet of a corrected judge."""
-        return not self.binary and self.reach == 1
+        """Whether losses too rare to be seen are looked for: not of 0/1 rows, whose exact test counts them, nor of a
+        corrected judge's rows, which may lie further off than any loss (`reach`).
+        """
+        return not self.binary and (self.units.clustered or self.reach == 1)
 
     def unseen(self, delta: float) -> float:
         """The chance that losses too rare to be seen often enough hide; 0 where no such are looked for."""
         if not self.rare:
             return 0.0
-        p = rare_losses(self.units.sums, delta, self.units.sizes, self.full)
+        p = rare_losses(self.units.sums, delta, self.units.sizes, self.full, self.tried)
         return min(2 * p, 1.0) if self.units.clustered else p  # two-sided, as `interval`; rows have the two extra ones
 
     @property
@@ -95,16 +102,16 @@ class Evidence:
         low, high = self.bounds(alpha)
         if not (self.rare and self.units.clustered):
             return low, high
-        least, most = rare_bounds(self.units.sums, self.units.sizes, alpha / 2, self.full)
-        return min(low, least), max(high, most)
+        least, most = rare_bounds(self.units.sums, self.units.sizes, alpha / 2, self.full, self.tried)
+        return max(min(low, least), -1.0), min(max(high, most), 1.0)
 
     def answer(self, delta: float, alpha: float, locked: bool = True) -> Answer:
-        """The rule of `stats.decide_difference`; without `locked` the t interval answers alone."""
-        if not locked:
-            return by(self.bounds(alpha), delta)
+        """The rule of `stats.decide_difference`; without `locked` no exact test at 0 is asked."""
         found = by(self.interval(alpha), delta)
         if found != "inconclusive" and self.unseen(delta) > alpha:
             return "inconclusive"
+        if not locked:
+            return found
         return "inconclusive" if (found == "yes" or (found == "no" and delta == 0)) and self.p > alpha else found
 
     def smallest_alpha(self, delta: float) -> float:
@@ -112,6 +119,12 @@ class Evidence:
         t = (self.middle - delta) / self.se
         p = max(2 * float(stdtr(self.df, -abs(t))), self.unseen(delta))
         return max(p, self.p) if t > 0 or delta == 0 else p
+
+
+def levels_of(candidate: Floats, baseline: Floats) -> Levels | None:
+    """Means of baseline and candidate, more is better, over the examples that both have; None: there is none."""
+    both = ~np.isnan(candidate) & ~np.isnan(baseline)
+    return (float(np.sort(baseline[both]).mean()), float(np.sort(candidate[both]).mean())) if both.any() else None
 
 
 def evidence_of(
@@ -122,8 +135,9 @@ def evidence_of(
     levels: Levels = (1.0, 1.0),
     reach: float = 1.0,
     most: float = inf,
+    tried: float = inf,
 ) -> Evidence:
-    """`reach` and `most` degrees of freedom are those of a corrected judge.
+    """`reach`, `most` degrees of freedom and `tried` units are those of a corrected judge.
 
     `levels` are the mean scores of baseline and candidate: a cluster in which the candidate fails whole loses what the
     baseline has there. A row may lose 1.
@@ -133,7 +147,8 @@ def evidence_of(
         raise ValueError("binary differences must be -1, 0 or 1: the scores are 0/1 and one repeat is compared")
     middle, se, df = middle_of(units, reach, 0.0)
     full = levels if units.clustered else (1.0, 1.0)
-    return Evidence(units, middle, se, min(df, most), binary and not units.clustered, seed, reach, full)
+    tried = min(tried, len(units.sums))
+    return Evidence(units, middle, se, min(df, most), binary and not units.clustered, seed, reach, full, tried)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +187,8 @@ def pairs_of(
     names = None if clusters is None else [c for c, missing in zip(clusters, gone, strict=True) if not missing]
     labelled, most = by.units(clusters) if by else (0, inf)
     reach, shift = (by.reach, by.shift) if by else (1.0, 0.0)
-    binary = binary and by is None
-    seen = evidence_of(kept, names, binary, seed, levels or (1.0, 1.0), reach, most)
+    binary, tried = binary and by is None, labelled or inf
+    seen = evidence_of(kept, names, binary, seed, levels or (1.0, 1.0), reach, most, tried)
     filled: list[Evidence] = []
     if count:
         for end in ends or (np.full(len(values), -1.0), np.full(len(values), 1.0)):
@@ -181,7 +196,7 @@ def pairs_of(
             if fill.shape != values.shape or np.isnan(fill[gone]).any():
                 raise ValueError("ends must give a number for every missing pair")
             made = np.where(gone, fill + shift, values)
-            filled.append(evidence_of(made, clusters, binary, seed, levels or (1.0, 1.0), reach, most))
+            filled.append(evidence_of(made, clusters, binary, seed, levels or (1.0, 1.0), reach, most, tried))
     groups = len(seen.units.sums) if seen.units.clustered else None
     if by is not None:
         groups, kept = groups and min(groups, labelled), by.judge[~gone]

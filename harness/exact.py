@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.special import bdtr, betaincinv
+from harness.special import bdtr, betaincinv, ndtr
 
 RARE = 0.5  # a loss of so much of what can be lost is an event that may be too rare to be seen often enough
 
@@ -68,13 +68,15 @@ def sign_flip(units: ArrayLike, draws: int = 9999, seed: int = 0) -> float:
 @dataclass(frozen=True, slots=True)
 class Losses:
     """Units (rows, or clusters on average) that lost half of what one can lose or more: how many, their share of
-    the rows, what each lost (all that it can where none did). `rest` is the mean of the others.
+    the rows, what each lost (all that it can where none did). `rest` is the mean of the others. `likely`: how many
+    the spread of the units alone lets expect.
     """
 
     count: int
     share: float
     large: float
     rest: float
+    likely: float = 0.0
 
 
 def large_losses(sums: ArrayLike, sizes: ArrayLike = 1.0, full: float = 1.0) -> Losses:
@@ -82,14 +84,23 @@ def large_losses(sums: ArrayLike, sizes: ArrayLike = 1.0, full: float = 1.0) -> 
     values, weights = np.broadcast_arrays(np.asarray(sums, dtype=float), np.asarray(sizes, dtype=float))
     order = np.lexsort((weights, values))
     values, weights = values[order], weights[order]
-    lost = values <= -max(RARE * full, 1e-6) * weights + 1e-9  # half but for float noise is half; a tie is no loss
+    least, total = max(RARE * full, 1e-6), float(weights.sum())
+    lost = values <= -least * weights + 1e-9  # half but for float noise is half; a tie is no loss
     count, of = int(lost.sum()), float(weights[lost].sum())
     rest = float(values[~lost].sum() / weights[~lost].sum()) if count < len(values) else 0.0
-    return Losses(count, of / float(weights.sum()), -float(values[lost].sum()) / of if count else full, rest)
+    large = min(-float(values[lost].sum()) / of, 1.0) if count else full  # more: a label that stands for many
+    mean = float(values.sum()) / total
+    spread = float(np.linalg.norm(values - mean * weights)) / total**0.5  # of a row, rows of a unit being independent
+    likely = float(ndtr(-(least + mean) * np.sqrt(weights) / spread).sum()) if spread > 0 else 0.0
+    return Losses(count, of / total, large, rest, likely)
 
 
 def rare_losses(
-    sums: ArrayLike, delta: float = 0.0, sizes: ArrayLike = 1.0, full: tuple[float, float] = (1.0, 1.0)
+    sums: ArrayLike,
+    delta: float = 0.0,
+    sizes: ArrayLike = 1.0,
+    full: tuple[float, float] = (1.0, 1.0),
+    tried: float | None = None,
 ) -> float:
     """How surprising so few large losses are if they undo the lead over delta (a lag: so few large wins).
 
@@ -97,22 +108,26 @@ def rare_losses(
     as can be, and an interval alone says a false "better" 6.2 % of the time. With k of n units (rows, or clusters of
     these `sizes`) that lost half or more of what one can lose (`full`; beside it what one can win), L each, and a mean
     m of the others, the lead is none if large losses come at a rate of (m - delta) / (m + L): the exact binomial chance
-    of k or fewer is returned.
+    of k or fewer is returned. `tried`: how many of the units would show such a loss; all by default.
     """
     values, weights = np.broadcast_arrays(np.asarray(sums, dtype=float), np.asarray(sizes, dtype=float))
     ahead = float(np.sort(values).sum() / weights.sum()) - delta
     if abs(ahead) <= 1e-12:  # float noise: there is no lead to undo, and the sign of noise must decide nothing
         return 1.0
     lead = 1.0 if ahead > 0 else -1.0
-    seen, n = large_losses(lead * values, weights, full[0] if ahead > 0 else full[1]), len(values)
+    seen, n = large_losses(lead * values, weights, full[0] if ahead > 0 else full[1]), tried or len(values)
     above = seen.rest - lead * delta
-    if seen.count == n or above <= 0:
+    if seen.count >= n or above <= 0:
         return 1.0
     return float(bdtr(seen.count, n, min(above / max(seen.rest + seen.large, above), 1.0)))
 
 
 def rare_bounds(
-    sums: ArrayLike, sizes: ArrayLike, alpha: float, full: tuple[float, float] = (1.0, 1.0)
+    sums: ArrayLike,
+    sizes: ArrayLike,
+    alpha: float,
+    full: tuple[float, float] = (1.0, 1.0),
+    tried: float | None = None,
 ) -> tuple[float, float]:
     """The lowest and highest mean that `rare_losses` does not contradict, each at alpha.
 
@@ -122,7 +137,7 @@ def rare_bounds(
     ends: list[float] = []
     for lead, most in zip((1.0, -1.0), full, strict=True):
         seen = large_losses(lead * values, sizes, most)
-        rate = most_often(seen.count, len(values), alpha)
+        rate = most_often(seen.count, tried or len(values), alpha)
         ends.append(lead * (seen.rest - rate * max(seen.rest + seen.large, 0.0)))
     return ends[0], ends[1]
 

@@ -106,9 +106,9 @@ async def measure(tasks: TaskSet, fits: Mapping[str, Fit], bench: Workbench, dir
 
 def kept(arm: str, model: str, scored: Scored, found: Forgetting) -> Kept:
     """Held against the base model at the margin: kept, lost or unclear."""
-    d = np.array(scored.values) - np.array(found.base, dtype=float)
+    tuned, base = np.array(scored.values, dtype=float), np.array(found.base, dtype=float)
     clusters = found.clusters if any(c is not None for c in found.clusters) else None
-    made = stats.not_worse(d, clusters, margin=found.margin)
+    made = stats.not_worse(tuned - base, clusters, margin=found.margin, levels=stats.levels_of(tuned, base))
     words: dict[stats.Answer, tuple[str, str]] = {
         "yes": ("kept", "above"),
         "no": ("lost", "below"),

@@ -4,7 +4,7 @@ Values are first gathered into independent units (clusters, or single examples) 
 give the same interval to the last bit. Pure functions of arrays; wrong input raises `ValueError`.
 
 Sources: Bonett and Price 2012 (adjusted interval for paired proportions); Bell and McCaffrey 2002, Imbens and Kolesar
-2016 (clusters: CR2 and its degrees of freedom); Kish 1965; Wilson 1927; Hsu 1984 (comparison with the best).
+2016 (clusters: CR2 and its degrees of freedom); Kish 1965; Wilson 1927.
 """
 
 from __future__ import annotations
@@ -223,24 +223,3 @@ def bar(scores: ArrayLike, clusters: Clusters | None = None, alpha: float = 0.05
     if clusters is None and len(values) and bool(((values == 0) | (values == 1)).all()):
         return wilson(float(values.sum()), len(values), alpha)
     return plus_two(values, clusters, alpha, reach=0.5, centre=0.5, clip=(0.0, 1.0))
-
-
-def may_be_best(scores: ArrayLike, clusters: Clusters | None = None, alpha: float = 0.05) -> tuple[bool, ...]:
-    """The arms that cannot be told apart from the best, in the order of the columns of `scores[n, arms]`.
-
-    A confidence set for the best arm (Hsu 1984, by Bonferroni): an arm leaves it when some other arm is better by
-    the plus-two interval at alpha / (arms - 1). Examples with a NaN in any arm are left out.
-    """
-    table: Floats = np.asarray(scores, dtype=float)
-    if table.ndim != 2 or not table.shape[1]:
-        raise ValueError(f"scores must have shape (examples, arms), got {table.shape}")
-    whole = np.flatnonzero(~np.isnan(table).any(axis=1))
-    names = None if clusters is None else [clusters[int(i)] for i in whole]
-    table, arms = table[whole], table.shape[1]
-    stays = [True] * arms
-    for a in range(arms):
-        for b in range(a + 1, arms):
-            gap = plus_two(table[:, a] - table[:, b], names, alpha / max(arms - 1, 1))
-            stays[b] = stays[b] and not gap.low > 0
-            stays[a] = stays[a] and not gap.high < 0
-    return tuple(stays)

@@ -49,7 +49,8 @@ def _smallest(found: Difference, n: float, power: float) -> float:
     now = found.df or (found.n_clusters or found.n) + 1.0
     df = max(1.0, now * n / found.n)
     level = float(stdtrit(df, 1 - found.alpha / 2))
-    reach = float(nctdtrinc(df, 1 - min(power + LOCK, 0.999), level))
+    power = min(power + LOCK + (min(0.8 / df, 0.12) if found.n_clusters else 0.0), 0.999)
+    reach = float(nctdtrinc(df, 1 - power, level))
     lean = max(-found.skew * sqrt(found.n / n), 0.0)
     reach += max(reach - level, 0.0) * level * lean / 2
     spread = found.se * sqrt(found.n + 2) * (1 + 1 / (4 * now))
@@ -57,12 +58,15 @@ def _smallest(found: Difference, n: float, power: float) -> float:
     effect = (found.min_effect + reach * spread / sqrt(n + 2)) * (n + 2) / n + step
     if found.rare is None or n < 4:
         return effect
-    rare, seen = found.rare, found.rare.count * n / found.n
-    units, alpha = (n, found.alpha) if found.n_clusters is None else (found.n_clusters * n / found.n, found.alpha / 2)
-    more = min(1.5 * sqrt(seen), 3.0)  # that come by chance, large clusters among them; of many the spread says it
-    rate = min(most_often(seen + more, units, alpha), 0.999)
+    rare, of, clustered = found.rare, n / found.n, found.n_clusters is not None
+    units, alpha = (found.n_clusters * of, found.alpha / 2) if found.n_clusters else (n, found.alpha)
+    seen = rare.count * of
+    often = seen + min(1.5 * sqrt(seen), 3.0)  # more may come by chance, large clusters among them
+    if clustered:
+        often = max(often, rare.likely * of + 1.5 * sqrt(rare.likely * of) - 0.3)
+    rate = min(most_often(often, units, alpha), 0.999)
     lag = (rate - rare.share) * (found.min_effect + rare.large) / (1 - rate)
-    return max(effect, found.min_effect + lag + float(ndtri(min(power + LOCK, 0.999))) * spread / sqrt(n + 2))
+    return max(effect, found.min_effect + lag + float(ndtri(power)) * (1 + rate) * spread / sqrt(n + 2))
 
 
 def detectable(found: Difference, power: float = 0.8) -> float:

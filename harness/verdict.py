@@ -16,7 +16,7 @@ import numpy as np
 
 from harness import power, reasons, stats
 from harness.board import Board
-from harness.compare import Cell, Comparison, cell, compare, comparison, levels, paired
+from harness.compare import Cell, Comparison, cell, compare, comparison, paired
 from harness.models.base import Struct
 from harness.reasons import points as points
 from harness.reasons import signed as signed
@@ -292,7 +292,7 @@ def _guardrail(
     order: dict[stats.Answer, int] = {"no": 0, "inconclusive": 1, "yes": 2}
     found: list[Guardrail] = []
     for rival in rivals:
-        d, asked, ends, _ = paired(board, metric, candidate, rival)
+        d, asked, ends, means = paired(board, metric, candidate, rival)
         none = bool(np.isnan(d).all())
         made = stats.not_worse(
             np.where(np.arange(len(d)) == 0, 0.0, d) if none else asked,  # a lone tie leaves all open
@@ -300,6 +300,7 @@ def _guardrail(
             margin=margin,
             alpha=rules.alpha,
             ends=ends,
+            levels=means,
             max_missing=rules.max_missing,
         )
         against = comparison(board, metric, candidate, rival, d, made)
@@ -356,7 +357,7 @@ def _seeds(board: Board, runs: SeedRuns | None, found: Verdict, rules: Rules) ->
         difference = stats.decide_difference(
             d,
             board.clusters,
-            levels=levels(scores, board.oriented(baseline, rules.primary)),
+            levels=stats.levels_of(scores, board.oriented(baseline, rules.primary)),
             min_effect=rules.min_effect,
             alpha=rules.alpha,
             max_missing=rules.max_missing,

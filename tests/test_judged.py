@@ -636,6 +636,6 @@ def test_corrected_intervals_take_whole_clusters(tmp_path: Path) -> None:
         found = result(file).verdict
     made = found.comparison
     assert made.n_clusters == 20
-    assert made.method == "plus-two t, clustered, corrected by 150 labels + sign-flip"
+    assert made.method == "plus-two t, clustered, widened for clusters lost whole, corrected by 150 labels + sign-flip"
     assert found.judged[0].corrected[0].low == made.low
     assert "clusters are not counted" not in found.judged[0].note

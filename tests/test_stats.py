@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness import exact, stats
+from harness.agreement import corrected
 from harness.evidence import evidence_of
 from harness.intervals import cr2
 
@@ -482,6 +483,38 @@ def test_clusters_lost_whole_seldom_pass_for_a_lead(groups, loss, expected):
     assert outside <= 0.07
 
 
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_no_claim_of_clusters_is_made_by_ones_too_rare_to_be_seen(lost):
+    """Of 40 clusters so many are lost whole on average, and the others gain as much: in truth nothing differs."""
+    rng, codes = np.random.default_rng(lost), np.repeat(np.arange(40), 6)
+    wrong = dict.fromkeys(("kept", "left out"), 0)
+    for _ in range(200):
+        gone = (rng.random(40) < lost / 40)[codes]
+        d, names = np.where(gone, -0.6, 0.6 * lost / (40 - lost)), codes.tolist()
+        wrong["kept"] += stats.not_worse(d - 0.02, names, margin=0.02, levels=(0.6, 0.58)).answer == "yes"
+        wrong["left out"] += not stats.may_be_best(np.c_[np.full(len(d), 0.6), 0.6 + d], names)[0]
+    assert max(wrong.values()) / 200 <= 0.05, wrong
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("sees", [False, True])
+def test_labels_correct_a_judge_who_may_not_see_the_clusters_that_are_lost(sees, whole):
+    """One in 20 is lost whole; labels are those of 100 examples, or of 17 clusters, in which none may be lost."""
+    rng, codes = np.random.default_rng(9), np.repeat(np.arange(80), 6)
+    yes = held = 0
+    for _ in range(200):
+        truth = np.where((rng.random(80) < 0.05)[codes], -0.6, 0.6 * 0.05 / 0.95)
+        judge = np.clip((truth if sees else 0.03) + rng.normal(0, 0.02, len(truth)), -1, 1)
+        of = rng.choice(80, 17, replace=False)[:, None] == codes if whole else rng.choice(480, 100, replace=False)
+        label = np.full(len(truth), np.nan)
+        label[of.any(axis=0) if whole else of] = truth[of.any(axis=0) if whole else of]
+        found = stats.decide_difference(corrected(judge, label), codes.tolist())
+        yes += found.answer == "yes"
+        held += found.low <= 0 <= found.high
+    assert yes / 200 <= 0.05
+    assert held / 200 >= 0.93
+
+
 def test_the_interval_of_clusters_allows_for_whole_ones_lost():
     """As if they came as often as Clopper and Pearson let them: scipy's, at 2.5 % on either side."""
     d, codes = lost_whole(40, 5, 1, 0.9, 0.12)
@@ -493,7 +526,9 @@ def test_the_interval_of_clusters_allows_for_whole_ones_lost():
     assert (found.rare.count, found.rare.share, found.rare.large, found.rare.rest) == pytest.approx(
         (1, 0.025, 0.9, 0.12)
     )
-    assert stats.not_worse(d, codes, margin=0.1).low > found.low  # a guardrail asks the t interval
+    assert stats.not_worse(d, codes, margin=0.1).low == found.low
+    gate = stats.decide_gate(d, codes, margin=0.1)
+    assert (gate.answer, gate.low > found.low) == ("pass", True), "a pass says that these examples kept their scores"
     none_lost, never = lost_whole(40, 5, 0, 0.9, 0.12), 1 - 0.025 ** (1 / 40)
     assert stats.decide_difference(*none_lost).low == pytest.approx(0.12 - never * (0.12 + 1))
     assert stats.decide_difference(*none_lost, levels=(0.3, 0.42)).low == pytest.approx(0.12 - never * (0.12 + 0.3))
