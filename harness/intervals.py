@@ -4,13 +4,14 @@ Values are first gathered into independent units (clusters, or single examples) 
 give the same interval to the last bit. Pure functions of arrays; wrong input raises `ValueError`.
 
 Sources: Bonett and Price 2012 (adjusted interval for paired proportions); Bell and McCaffrey 2002, Imbens and Kolesar
-2016 (clusters: CR2 and its degrees of freedom); Kish 1965; Wilson 1927.
+2016 (clusters: CR2 and its degrees of freedom, by how much clusters move together); Donner 1986 (that correlation);
+Kish 1965; Wilson 1927.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,11 +39,15 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """Independent units in a canonical order: cluster sums and sizes (without clusters: the values and ones)."""
+    """Independent units in a canonical order: cluster sums and sizes (without clusters: the values and ones).
+
+    `alike`: the correlation of two examples of one cluster, as estimated (0 where none or less is seen; 1: all equal).
+    """
 
     sums: Floats
     sizes: Floats
     clustered: bool
+    alike: float = 0.0
 
     @property
     def n(self) -> int:
@@ -70,7 +75,7 @@ class Units:
         if not self.clustered:
             return 2 * t * se
         wide = t * se * (1 + float(np.sqrt(1 + 2.5 * t * t / df)))
-        as_one, few = moving_together(self, 1.0, 0.0)
+        _, as_one, few = middle_of(replace(self, alike=1.0), 1.0, 0.0)
         return max(wide, 2 * float(stdtrit(few, 0.95)) * as_one)
 
 
@@ -95,8 +100,27 @@ def units_of(x: Floats, clusters: Clusters | None) -> Units:
     order = np.lexsort((x, codes))
     starts = np.flatnonzero(np.r_[True, np.diff(codes[order]) != 0])
     sums, sizes = np.add.reduceat(x[order], starts), np.diff(np.r_[starts, len(x)]).astype(float)
+    within = np.maximum(np.add.reduceat(np.square(x[order]), starts) - np.square(sums) / sizes, 0.0)
+    alike = correlation_of(sums, sizes, within)
     order = np.lexsort((sizes, sums))
-    return Units(sums[order], sizes[order], True)
+    return Units(sums[order], sizes[order], True, alike)
+
+
+def correlation_of(sums: Floats, sizes: Floats, within: Floats) -> float:
+    """Correlation of two values of one cluster by analysis of variance (Donner 1986), in [0, 1].
+
+    `within`: the sum of squares about each cluster's own mean. 0 where there is one cluster, or no cluster of two.
+    """
+    order = np.lexsort((within, sizes, sums))
+    sums, sizes, within = sums[order], sizes[order], within[order]
+    n, groups = float(sizes.sum()), len(sizes)
+    if groups < 2 or n <= groups:
+        return 0.0
+    off = sums / sizes - sums.sum() / n
+    between, inside = float((sizes * off * off).sum()) / (groups - 1), float(within.sum()) / (n - groups)
+    typical = (n - float(np.square(sizes).sum()) / n) / (groups - 1)
+    all_ = between + (typical - 1) * inside
+    return min(max((between - inside) / all_, 0.0), 1.0) if between > inside else 0.0
 
 
 def values_of(x: ArrayLike, low: float, high: float, name: str) -> Floats:
@@ -114,41 +138,28 @@ def middle_of(units: Units, reach: float, centre: float) -> tuple[float, float, 
     """Mean, standard error and degrees of freedom after one row at centre + reach and one at centre - reach."""
     sums, sizes = np.r_[units.sums, centre + reach, centre - reach], np.r_[units.sizes, 1.0, 1.0]
     middle = sums.sum() / sizes.sum()
-    shrunk, df = cr2(sizes)
+    shrunk, df = cr2(sizes, units.alike)
     return float(middle), float(np.linalg.norm(shrunk * (sums - middle * sizes))) / float(sizes.sum()), df
 
 
-def cr2(sizes: Floats) -> tuple[Floats, float]:
+def cr2(sizes: Floats, alike: float = 0.0) -> tuple[Floats, float]:
     """CR2 for a mean: the factor of each cluster's residual sum, and the degrees of freedom.
 
     A cluster of size z among N examples pulls the mean towards itself; dividing its squared residual sum by 1 - z / N
-    makes the variance unbiased where examples are alike. The degrees of freedom are Satterthwaite's under that model,
-    tr(A)^2 / tr(A^2), in closed form. Clusters of one give the plain t interval with n - 1.
+    makes the variance unbiased where examples are independent. The degrees of freedom are Satterthwaite's, in closed
+    form, of a cluster's sum whose variance is z (1 - alike) + z^2 alike, and one factor for all makes the variance
+    unbiased there (Imbens and Kolesar 2016): where all of a cluster moves as one, a large one outweighs all others.
+    Clusters of one give the plain t interval with n - 1.
     """
-    total = float(sizes.sum())
-    left = 1 - sizes / total
-    pull = np.square(sizes) / left
-    squares = float(np.square(sizes).sum()) + (float(pull.sum()) ** 2 - float(np.square(pull).sum())) / total**2
-    return 1 / np.sqrt(left), total**2 / squares
-
-
-def moving_together(units: Units, reach: float, centre: float) -> tuple[float, float]:
-    """Standard error and degrees of freedom where all of a cluster moves as one: each is then worth a single example.
-
-    As `middle_of` and `cr2`, with the other end of the model: the variance of a cluster's sum grows with the square of
-    its size, so that one large cluster outweighs all others and the degrees of freedom say so.
-    """
-    sums, sizes = np.r_[units.sums, centre + reach, centre - reach], np.r_[units.sizes, 1.0, 1.0]
-    total = float(sizes.sum())
-    share = sizes / total
-    q = float(np.square(share).sum())
-    left = 1 - 2 * share + q
-    w = np.square(share) / left
-    w0, w1, w2 = (float((w * share**k).sum()) for k in range(3))
-    squares = float((w * w * (left**2 - (q - 2 * share) ** 2)).sum())
-    squares += (w0 * q) ** 2 + 2 * w0 * w2 - 4 * q * w0 * w1 + 2 * w1**2
-    residuals = sums - sums.sum() / total * sizes
-    return float(np.linalg.norm(residuals / np.sqrt(left))) / total, q**2 / squares
+    share = sizes / sizes.sum()
+    weight = sizes * (1 - alike + alike * sizes)
+    free = 1 / (1 - share)
+    pull, all_ = free * share, float((free * share * share).sum())
+    one, two, three = (float((weight * pull**k).sum()) for k in range(3))
+    mean = float((weight * (free - 2 * pull + all_)).sum())
+    squares = (all_ * one) ** 2 + 2 * one * three + 2 * two**2 - 4 * all_ * one * two
+    squares += float((weight**2 * free * (free + 2 * all_ - 4 * pull)).sum())
+    return np.sqrt(free * (one / mean)), mean**2 / squares
 
 
 def bounds_of(

@@ -14,7 +14,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness.intervals import Clusters, Floats, Interval, codes_of, cr2
+from harness.intervals import Clusters, Floats, Interval, codes_of, correlation_of, cr2
 from harness.special import stdtrit
 
 
@@ -57,8 +57,8 @@ def moments(
     rows = rows[np.lexsort(table[rows].T)]
     table = table[rows]
     n, mean = len(table), table.mean(axis=0)
-    sums, sizes = _sums(table - mean, None if clusters is None else [clusters[int(i)] for i in rows])
-    factors, df = cr2(np.r_[sizes, 1.0, 1.0])
+    sums, sizes, alike = _sums(table - mean, None if clusters is None else [clusters[int(i)] for i in rows])
+    factors, df = cr2(np.r_[sizes, 1.0, 1.0], alike)
     middle_of_range = np.array([m if c is None else c for c, m in zip(centre, mean, strict=True)])
     middle = (n * mean + 2 * middle_of_range) / (n + 2)
     out, far = middle_of_range - middle, np.square(np.asarray(reach, dtype=float))
@@ -68,16 +68,22 @@ def moments(
     return Moments(n, tuple(mean.tolist()), tuple(middle.tolist()), rows_of, df, len(sums))
 
 
-def _sums(centred: Floats, clusters: Clusters | None) -> tuple[Floats, Floats]:
-    """Column sums and sizes of the clusters, in a canonical order; without clusters each row is one."""
+def _sums(centred: Floats, clusters: Clusters | None) -> tuple[Floats, Floats, float]:
+    """Column sums and sizes of the clusters, in a canonical order, and how much the column that moves together most
+    does; without clusters each row is one.
+    """
     if clusters is None:
-        return centred, np.ones(len(centred))
+        return centred, np.ones(len(centred)), 0.0
     codes = codes_of(clusters)
     sizes = np.bincount(codes).astype(float)
     sums: Floats = np.zeros((len(sizes), centred.shape[1]))
+    squares = np.zeros_like(sums)
     np.add.at(sums, codes, centred)
+    np.add.at(squares, codes, np.square(centred))
+    within = np.maximum(squares - np.square(sums) / sizes[:, None], 0.0)
+    alike = max(correlation_of(s, sizes, w) for s, w in zip(sums.T, within.T, strict=True))
     order = np.lexsort((sizes, *sums.T))
-    return sums[order], sizes[order]
+    return sums[order], sizes[order], alike
 
 
 def combine(found: Moments, weights: Sequence[float], constant: float = 0.0, alpha: float = 0.05) -> Interval:
