@@ -69,14 +69,14 @@ def sign_flip(units: ArrayLike, draws: int = 9999, seed: int = 0) -> float:
 class Losses:
     """Units (rows, or clusters on average) that lost half of what one can lose or more: how many, their share of
     the rows, what each lost (all that it can where none did). `rest` is the mean of the others. `likely`: how many
-    the spread of the units alone lets expect.
+    (not a whole number), and what share, the spread of the units alone lets expect.
     """
 
     count: int
     share: float
     large: float
     rest: float
-    likely: float = 0.0
+    likely: tuple[float, float] = (0.0, 0.0)
 
 
 def large_losses(sums: ArrayLike, sizes: ArrayLike = 1.0, full: float = 1.0) -> Losses:
@@ -91,8 +91,8 @@ def large_losses(sums: ArrayLike, sizes: ArrayLike = 1.0, full: float = 1.0) -> 
     large = min(-float(values[lost].sum()) / of, 1.0) if count else full  # more: a label that stands for many
     mean = float(values.sum()) / total
     spread = float(np.linalg.norm(values - mean * weights)) / total**0.5  # of a row, rows of a unit being independent
-    likely = float(ndtr(-(least + mean) * np.sqrt(weights) / spread).sum()) if spread > 0 else 0.0
-    return Losses(count, of / total, large, rest, likely)
+    chance = ndtr(-(least + mean) * np.sqrt(weights) / spread) if spread > 0 else np.zeros(len(weights))
+    return Losses(count, of / total, large, rest, (float(chance.sum()), float(chance @ weights) / total))
 
 
 def rare_losses(

@@ -10,20 +10,22 @@ agree, one for the spread of the stated effect itself, which comes from the same
 than 2.80). Where some lose much (a skew below 0), a small lead and a large spread come together, which cost up to 7
 points: Z > t - effect becomes Z (1 - t skew / 2 sqrt(n)) > t - effect. And the lead must be one that losses too rare to
 be seen cannot undo (`exact.rare_losses`, in clusters whole ones): large enough for that with the large losses that were
-seen, and on top its own spread and theirs. benchmarks/calibration holds the result to 78 % in
-every cell of 20 clusters or more; with fewer it may be less, and the comparison is flagged.
+seen, or that the spread of clusters lets expect, and on top its own spread and theirs. Of clusters all of that must
+hold at once, and the spread of few is known badly: 3 to 12 points of power more. benchmarks/calibration holds the
+result to 78 % in every cell of 50 examples or more, few clusters too.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import hypot, sqrt
 
 from harness.exact import most_often
 from harness.special import nctdtrinc, ndtri, stdtrit
 from harness.stats import Difference
 
 LOCK = 0.02  # power that the second lock (the exact test) and the noise of the statement take away
+CLUSTERS, FEW, MOST = 0.03, 0.8, 0.12  # and, of clusters: all of them, few ones (by degrees of freedom), at most
 LIMIT = 10**9  # examples; who needs more is told that no number is enough
 
 
@@ -49,7 +51,7 @@ def _smallest(found: Difference, n: float, power: float) -> float:
     now = found.df or (found.n_clusters or found.n) + 1.0
     df = max(1.0, now * n / found.n)
     level = float(stdtrit(df, 1 - found.alpha / 2))
-    power = min(power + LOCK + (min(0.8 / df, 0.12) if found.n_clusters else 0.0), 0.999)
+    power = min(power + LOCK + (min(CLUSTERS + FEW / df, MOST) if found.n_clusters else 0.0), 0.999)
     reach = float(nctdtrinc(df, 1 - power, level))
     lean = max(-found.skew * sqrt(found.n / n), 0.0)
     reach += max(reach - level, 0.0) * level * lean / 2
@@ -58,15 +60,18 @@ def _smallest(found: Difference, n: float, power: float) -> float:
     effect = (found.min_effect + reach * spread / sqrt(n + 2)) * (n + 2) / n + step
     if found.rare is None or n < 4:
         return effect
-    rare, of, clustered = found.rare, n / found.n, found.n_clusters is not None
-    units, alpha = (found.n_clusters * of, found.alpha / 2) if found.n_clusters else (n, found.alpha)
-    seen = rare.count * of
-    often = seen + min(1.5 * sqrt(seen), 3.0)  # more may come by chance, large clusters among them
-    if clustered:
-        often = max(often, rare.likely * of + 1.5 * sqrt(rare.likely * of) - 0.3)
-    rate = min(most_often(often, units, alpha), 0.999)
-    lag = (rate - rare.share) * (found.min_effect + rare.large) / (1 - rate)
-    return max(effect, found.min_effect + lag + float(ndtri(power)) * (1 + rate) * spread / sqrt(n + 2))
+    rare, clustered, of = found.rare, found.n_clusters is not None, n / found.n
+    units, alpha = ((found.n_clusters or 0) * of, found.alpha / 2) if clustered else (n, found.alpha)
+    count, share = rare.likely if clustered and rare.likely[0] > rare.count else (rare.count, rare.share)
+    z, own = float(ndtri(power)), spread / sqrt(n + 2)
+
+    def lag(seen: float) -> float:
+        rate = min(most_often(seen, units, alpha), 0.999)
+        return (rate - share) * (found.min_effect + rare.large) / (1 - rate)
+
+    seen = count * of
+    theirs = lag(seen + z * sqrt(seen)) - lag(seen)  # more may come by chance
+    return max(effect, found.min_effect + lag(seen) + hypot(z * own, theirs))
 
 
 def detectable(found: Difference, power: float = 0.8) -> float:

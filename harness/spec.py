@@ -19,6 +19,8 @@ PriceName = Literal[
     "input", "cached_input", "output", "train", "embedding", "tuned_input", "tuned_cached_input", "tuned_output"
 ]
 
+MARGIN = 0.03  # how much worse is not worse, where nothing else is said
+
 
 class Spec(BaseModel):
     """The base of all parts of a benchmark file: frozen, no unknown keys, no silent conversion of text to numbers."""
@@ -116,6 +118,8 @@ class AnswerSpec(Spec):
             raise ValueError(f"`labels` are told apart without case: {twice[0]!r} stands twice")
         if self.format != "label" and self.labels:
             raise ValueError(f"`labels` belongs to format: label, not to format: {self.format}")
+        if self.singular and self.format not in ("list", "label"):
+            raise ValueError(f"`singular` belongs to format: list and label, not to format: {self.format}")
         return self
 
 
@@ -173,7 +177,9 @@ class ForgettingSpec(TaskSpec):
     scorer: str = Field(default="contains", description="The scorer by name, or file.py:function inside the project.")
     settings: dict[str, Any] = Field(default={}, description="The scorer's own settings.")
     system: str = Field(default="", description="The system prompt of all models: a text, or file://.")
-    margin: float = Field(default=0.03, gt=0, lt=1, description="How much worse still counts as kept (0.03: 3 points).")
+    margin: float = Field(
+        default=MARGIN, gt=0, lt=1, description="How much worse still counts as kept (0.03: 3 points)."
+    )
 
 
 class MetricSpec(Spec):
@@ -189,9 +195,15 @@ class MetricSpec(Spec):
     guardrail: bool = Field(
         default=False, description="The candidate must not be worse on this metric by more than `margin`."
     )
-    margin: float = Field(default=0.03, ge=0, le=1, description="What counts as not worse, for a guardrail.")
+    margin: float = Field(default=MARGIN, ge=0, lt=1, description="What counts as not worse, for a guardrail.")
     judge: str | ModelSpec | None = Field(default=None, description="The model that judges, for scorers that ask one.")
     settings: dict[str, Any] = Field(default={}, description="The scorer's own settings.")
+
+    @model_validator(mode="after")
+    def _margin_of_a_guardrail(self) -> MetricSpec:
+        if not self.guardrail and self.margin != MARGIN:  # not "was set": a stored run says every field
+            raise ValueError("`margin` is a guardrail's: `guardrail: true` makes it one, or leave it out")
+        return self
 
 
 class UseCaseSpec(Spec):
@@ -295,7 +307,7 @@ class GateSpec(Spec):
         default=None, description="An arm, `baseline`, or `saved` (the committed baseline)."
     )
     margin: float = Field(
-        default=0.03, ge=0, lt=1, description="How much worse is still not worse (0.03: 3 points; usd, seconds: 3 %)."
+        default=MARGIN, ge=0, lt=1, description="How much worse is still not worse (0.03: 3 points; usd, seconds: 3 %)."
     )
     min: float | None = Field(default=None, description="The metric's floor.")
     max: float | None = Field(default=None, description="The metric's ceiling.")
@@ -328,6 +340,9 @@ class GateSpec(Spec):
             raise ValueError(f"`{asked[0]}` needs `on`, the metric")
         if asked[0] not in ("beats", "not_worse_than", "min", "max") and self.on:
             raise ValueError(f"`{asked[0]}` says what it measures, so `on` means nothing")
+        for name, of, default in (("by", "beats", 0.0), ("margin", "not_worse_than", MARGIN)):
+            if getattr(self, name) != default and asked[0] != of:
+                raise ValueError(f"`{name}` belongs to `{of}`; this gate asks `{asked[0]}`")
         if self.min_recall_at and not (self.min_recall_at[0] >= 1 and 0 <= self.min_recall_at[1] <= 1):
             raise ValueError("`min_recall_at` is [k, recall]: k from 1, recall from 0 to 1, such as [4, 0.8]")
         return self

@@ -490,6 +490,8 @@ def test_a_step_summary_that_cannot_be_written_changes_no_exit_code(
         ("arm: tuned, min_recall_at: [0, 0.5]", "k from 1"),
         ("arm: tuned, min: 0.5, on: seconds", "there is no metric"),
         ("arm: tuned, not_worse_than: saved, on: accuracy, margin: 1.0", "below 1"),
+        ("arm: tuned, min: 0.5, on: accuracy, margin: 0.1", "`margin` belongs to `not_worse_than`"),
+        ("arm: tuned, not_worse_than: saved, on: accuracy, by: 0.1", "`by` belongs to `beats`"),
     ],
 )
 def test_gates_that_mean_nothing_are_told(bench: Path, gate: str, words: str):

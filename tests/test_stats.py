@@ -368,7 +368,7 @@ def test_gate_bounds_are_one_sided(d):
 
 
 def test_with_clusters_a_gate_fails_only_where_whole_clusters_agree():
-    """Four of 45 clusters fell, the others stand still: the bound is below 0, and four coins on one side are no proof."""
+    """Four of 45 clusters fell, others stand still: the bound is below 0, and four coins on one side are no proof."""
     groups = np.repeat(np.arange(45), 200)
     found = stats.decide_gate(np.where(groups < 4, -0.1, 0.0), groups.tolist(), margin=0.005)
     assert found.high < 0

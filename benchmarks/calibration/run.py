@@ -37,6 +37,7 @@ from worlds import (  # noqa: E402
     Judge,
     Sample,
     World,
+    as_one,
     binary,
     clustered,
     lost_clusters,
@@ -117,9 +118,10 @@ def no_difference(world: World, min_effect: float, draws: int, rng: np.random.Ge
 def at_stated_effect(world: World, min_effect: float, draws: int, rng: np.random.Generator) -> Row:
     """The truth is the effect that the tool itself says it finds 4 times in 5: a fixed point of saying and being."""
     effect, asked = min_effect + 0.1, max(40, draws // 4)
-    for _ in range(6):
+    for _ in range(7):
         samples = [world.draw(rng, effect) for _ in range(asked)]
-        effect = float(np.mean([power.detectable(decide(world, sample, min_effect)) for sample in samples]))
+        stated = [power.detectable(decide(world, sample, min_effect)) for sample in samples]
+        effect = (effect + min(float(np.mean(stated)), 1.0)) / 2  # half-way: some worlds change with their effect
     yes = mean = bars = inside = 0
     for _ in range(draws):
         sample = world.draw(rng, effect)
@@ -129,11 +131,29 @@ def at_stated_effect(world: World, min_effect: float, draws: int, rng: np.random
         mean += found.mean > min_effect
         bars += by_bars(sample) == "yes"
     name = f"{world.name}, n = {world.n}" + (f", min_effect {min_effect}" if min_effect else "")
-    firm = not {"indicative", "some_clusters"} & set(decide(world, world.draw(rng, effect)).flags)
+    firm = "indicative" not in decide(world, world.draw(rng, effect)).flags
     name += "" if firm else " (indicative)"
     broken = promise("power", name, yes / draws, 0.78, draws, below=False) if firm else ()
     broken += promise("coverage at effect", name, inside / draws, 0.93, draws, below=False)
     return Row("power", (name, effect, yes / draws, inside / draws, mean / draws, bars / draws), broken)
+
+
+def guardrail(world: World, draws: int, rng: np.random.Generator) -> Row:
+    """The candidate is worse by exactly the margin of 3 points: who says that it is as good, who that it is worse?"""
+    kept = lost = inside = mean = 0
+    for _ in range(draws):
+        sample = world.draw(rng, -0.03)
+        levels = stats.levels_of(sample.candidate, sample.baseline)
+        found = stats.not_worse(sample.d, sample.clusters, margin=0.03, levels=levels)
+        kept += found.answer == "yes"
+        lost += found.answer == "no"
+        inside += found.low <= -0.03 <= found.high
+        mean += found.mean > -0.03
+    name = f"{world.name}, n = {world.n}"
+    broken = promise("guardrail passes", name, kept / draws, 0.05, draws)
+    broken += promise("guardrail fails", name, lost / draws, 0.05, draws)
+    broken += promise("coverage of a guardrail", name, inside / draws, 0.93, draws, below=False)
+    return Row("guardrail", (name, kept / draws, lost / draws, inside / draws, mean / draws), broken)
 
 
 def gate(n: int, rare: bool, draws: int, rng: np.random.Generator) -> Row:
@@ -289,7 +309,8 @@ def jobs(quick: bool, share: float) -> list[Job]:
         null += [rare_failures(n, rate, whose) for rate, whose in fails]
         null += [total_losses(n, count) for count in (3, 4.4) if n >= 50]
     kinds = [(sizes, kind) for sizes in ("equal", "uneven") for kind in ("binary", "set F1")]
-    groups = [clustered(count, *kind) for count in ((15,) if quick else (8, 15, 30, 80)) for kind in kinds]
+    groups = [clustered(count, *kind) for count in ((15,) if quick else (8, 10, 15, 20, 30, 80)) for kind in kinds]
+    groups += [as_one(count, sizes) for count in ((40,) if quick else (20, 40, 60)) for sizes in ("equal", "lognormal")]
     fail_whole = [
         lost_clusters(count, *kind, rate)
         for count in ((30,) if quick else (15, 30, 80))
@@ -303,6 +324,8 @@ def jobs(quick: bool, share: float) -> list[Job]:
     able += [total_losses(n, count) for n in sizes if n >= 50 for count in (1, 5)]
     able += [w for w in fail_whole if "5% fail" in w.name]
     todo += [(at_stated_effect, (w, e), slow) for e in (0.0, 0.02) for w in able]
+    guarded = [w for n in sizes if n >= 100 for w in (binary(n, 0.2), rare_failures(n, 0.02, "candidate"))]
+    todo += [(guardrail, (w,), draws) for w in guarded + [w for w in groups + fail_whole if "F1" not in w.name]]
     todo += [(gate, (n, rare), draws) for n in ((100,) if quick else (100, 200, 400, 1000)) for rare in (False, True)]
     rates = (
         ("no retries", 0.0, 0.0),
@@ -318,6 +341,7 @@ def jobs(quick: bool, share: float) -> list[Job]:
     todo += [(saving, (Bills(name, n, *rest),), slow) for n in sizes for name, *rest in rates]
     todo += [(several, (k,), slow) for k in (4, 8)]
     asked = [binary(500, 0.3), binary(1000, 0.3), set_f1(500), clustered(80, "uneven", "binary")]
+    asked += [lost_clusters(80, "equal", "scores", 0.05)]
     todo += [(judged, (w, j), slow) for w in asked for j in JUDGES if not j.whole or "clusters" in w.name]
     todo += [(learning, (c,), few) for c in (0.3, 0.6, 1.0)]
     todo += [(leaks, (kind,), max(2, few // 20)) for kind in KINDS]
@@ -341,8 +365,14 @@ TABLES: dict[str, tuple[str, str, Sequence[str]]] = {
     "power": (
         "The effect that Harness says it finds 4 times in 5",
         "`effect` is the smallest one that Harness itself states for this world and n. Promise: found at least 78 % of"
-        " the time, but for n < 50 and under 20 clusters, which the tool marks as indicative.",
+        " the time, but for n < 50, which the tool marks as indicative.",
         ("world", "effect", "Harness finds it", "interval holds truth", "higher mean wins", "bars do not overlap"),
+    ),
+    "guardrail": (
+        "Guardrails, margin 3 points",
+        "The candidate is worse by exactly the margin. Promise: it passes, or fails, at most 5 % of the time, and the"
+        " interval holds the truth at least 93 %.",
+        ("world", "passes", "fails", "interval holds truth", "mean within the margin"),
     ),
     "gate": (
         "Gates, margin 3 points",
@@ -398,10 +428,10 @@ def summary(rows: Sequence[Row]) -> list[str]:
 
     yes, means, bars = (column("false", k) for k in (1, 4, 5))
     finds, seen = column("power", 2, firm=True), column("power", 5, firm=True)
-    holds = [*column("false", 3), *column("power", 3)]
+    holds = [*column("false", 3), *column("power", 3), *column("guardrail", 3)]
     money, plain = [*column("saving", 1), *column("saving", 2)], column("saving", 4)
     found, rightly, equal = (column("leaks", k) for k in (1, 2, 3))
-    trusted = column("judge", 1)
+    trusted, guards = column("judge", 1), column("guardrail", 1)
     head = ["what", "promise", "Harness", "ranking by mean", "bars that do not overlap"]
     worlds, able = len(yes), len(finds)
     lines = [
@@ -409,6 +439,8 @@ def summary(rows: Sequence[Row]) -> list[str]:
         ("the same, worst world", "at most 5 %", *map(max, (yes, means, bars))),
         (f"finds the effect it states, n >= 50: worst of {able} worlds", "at least 78 %", min(finds), "", min(seen)),
         ("its 95 % interval holds the truth: worst world", "at least 93 %", min(holds), "no interval", "no interval"),
+        (f"a guardrail passes what is worse by its margin: worst of {len(guards)} worlds", "at most 5 %", max(guards),
+         max(column("guardrail", 4)), ""),
         ("break-even and net benefit, rare dear retries: worst world", "at least 93 %", min(money),
          f"plain t: {min(plain):.1%}", ""),
         (f'a judge corrected by 100 labels says "better": worst of {len(trusted)} worlds', "at most 5 %", max(trusted),

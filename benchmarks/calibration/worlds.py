@@ -12,6 +12,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.special import ndtri
+
 Floats = NDArray[np.float64]
 Rng = np.random.Generator
 
@@ -97,11 +99,13 @@ def rare_failures(n: int, rate: float, whose: str) -> World:
 
 
 def _sizes(groups: int, sizes: str) -> NDArray[np.intp]:
-    """Examples a cluster. Pareto: the quantiles of that tail (1 - u)^(-1 / .8), 50 to about 1,000 examples in all."""
+    """Examples a cluster. Lognormal: quantiles. Pareto: those of the tail (1 - u)^(-1 / .8), 50 to 1,000 in all."""
     if sizes == "equal":
         return np.full(groups, 6)
     if sizes == "uneven":
         return np.resize([2, 3, 3, 4, 6, 18], groups)
+    if sizes == "lognormal":
+        return np.ceil(np.exp(1.5 + 0.9 * ndtri((np.arange(groups) + 0.5) / groups))).astype(np.intp)
     tail = (1 - (np.arange(groups) + 0.5) / groups) ** (-1 / 0.8)
     return np.ceil(tail * np.clip(tail.sum(), 50, 1000 - groups) / tail.sum()).astype(np.intp)
 
@@ -119,7 +123,8 @@ def total_losses(n: int, count: float) -> World:
 def clustered(groups: int, sizes: str, kind: str, lean_sd: float = 0.8, discordant: float = 0.3) -> World:
     """Examples in clusters that lean one way together, by `lean_sd`.
 
-    `sizes`: equal (6 each), uneven (2 to 18, mean about 6) or Pareto (the largest holds up to half of all examples).
+    `sizes`: equal (6 each), uneven (2 to 18, mean about 6), lognormal (1 to about 40) or Pareto (the largest holds
+    up to half of all examples).
     """
     codes = np.repeat(np.arange(groups), _sizes(groups, sizes))
     n = len(codes)
@@ -149,6 +154,19 @@ def _leaning_mean() -> float:
     ease = rng.beta(4, 2, 2_000_000)
     lean = rng.normal(0, 0.8, ease.shape)
     return float(_f1(rng, 1 / (1 + np.exp(-np.log(ease / (1 - ease)) + lean / 2))).mean())
+
+
+def as_one(groups: int, sizes: str) -> World:
+    """0/1 scores of whole clusters: what is right is right in all examples of one. Three in ten are discordant."""
+    codes = np.repeat(np.arange(groups), _sizes(groups, sizes))
+
+    def draw(rng: Rng, effect: float) -> Sample:
+        share, u, right = max(0.3, abs(effect)), rng.random(groups), (rng.random(groups) < 0.7).astype(float)
+        won, lost = u < (share + effect) / 2, (u >= (share + effect) / 2) & (u < share)
+        base, candidate = np.where(won, 0.0, np.where(lost, 1.0, right)), np.where(won, 1.0, np.where(lost, 0.0, right))
+        return Sample(base[codes], candidate[codes], codes.tolist())
+
+    return World(f"{groups} {sizes} clusters, each as one", len(codes), False, draw)
 
 
 def lost_clusters(groups: int, sizes: str, kind: str, rate: float) -> World:
