@@ -176,7 +176,7 @@ def _text(value: Any) -> str:
 
 _GATE = "gates:\n  worth_it: {{arm: fine_tuned, beats: baseline, on: {first}, by: 0.02}}\n"
 _TEMPLATE = """\
-# yaml-language-server: $schema=benchmark.schema.json
+# yaml-language-server: $schema=benchmark.schema.json    (`harness schema > benchmark.schema.json` writes it)
 {notes}version: 1
 question: {question}
 model: {model}

@@ -1,8 +1,10 @@
 """Columns over the same examples, boiled down once, so that any weighted sum of them has its plus-two interval.
 
-With one column this is `intervals.plus_two`. With several, the two extra rows of each column lie as far out as that
-column reaches, and are taken as independent of each other's. A mean vector, a variance matrix and one t quantile are
-all that is left: a page can move prices, volume and value without the examples.
+With one column and no clusters this is `intervals.plus_two`. With several, the two extra rows of each column lie as far
+out as that column reaches, and are taken as independent of each other's. With clusters they are clusters of typical
+size: where a whole document is retried, or lost, now and then, single rows left out the truth up to half of the time.
+A mean vector, a variance matrix and one t quantile are all that is left: a page can move prices, volume and value
+without the examples.
 """
 
 from __future__ import annotations
@@ -46,7 +48,8 @@ def moments(
         columns: equally long; one value an example.
         reach: how far from its centre one value of each column may lie, seen or not.
         centre: the middle of each column's range (0 for score differences), or None for its own mean (dollars).
-        clusters: cluster of each example, or None.
+        clusters: cluster of each example, or None. The extra rows are then clusters: their size is the root mean
+            square, as a large one that is retried whole costs the more.
     """
     table: Floats = np.array([np.asarray(c, dtype=float) for c in columns]).T
     if clusters is not None and len(clusters) != len(table):
@@ -58,12 +61,14 @@ def moments(
     table = table[rows]
     n, mean = len(table), table.mean(axis=0)
     sums, sizes, alike = _sums(table - mean, None if clusters is None else [clusters[int(i)] for i in rows])
-    factors, df = cr2(np.r_[sizes, 1.0, 1.0], alike)
+    size = float(np.sqrt(np.square(sizes).mean()))  # of either extra row: 1, or that of a cluster
+    factors, df = cr2(np.r_[sizes, size, size], alike)
     middle_of_range = np.array([m if c is None else c for c, m in zip(centre, mean, strict=True)])
-    middle = (n * mean + 2 * middle_of_range) / (n + 2)
-    out, far = middle_of_range - middle, np.square(np.asarray(reach, dtype=float))
+    middle = (n * mean + 2 * size * middle_of_range) / (n + 2 * size)
+    out, far = size * (middle_of_range - middle), np.square(size * np.asarray(reach, dtype=float))
     residuals = factors[:-2, None] * (sums + np.outer(sizes, mean - middle))
-    variance = (residuals.T @ residuals + 2 * factors[-1] ** 2 * (np.outer(out, out) + np.diag(far))) / (n + 2) ** 2
+    extra = 2 * factors[-1] ** 2 * (np.outer(out, out) + np.diag(far))
+    variance = (residuals.T @ residuals + extra) / (n + 2 * size) ** 2
     rows_of = tuple(map(tuple, variance.tolist()))
     return Moments(n, tuple(mean.tolist()), tuple(middle.tolist()), rows_of, df, len(sums))
 

@@ -166,9 +166,23 @@ class _Check:
             fix = "write `tuner: existing`, or remove `served`"
             self._say((*here, "served"), f"`served` belongs to tuner: existing, not to tuner: {arm.tuner}", fix=fix)
         self._unread(here, arm)
+        self._apart(here, arm)
         if "top_k" in arm.model_fields_set and not arm.documents:
             fix = "add `documents`, or remove `top_k`"
             self._say((*here, "top_k"), "`top_k` counts passages, and without `documents` none is shown", fix=fix)
+
+    def _apart(self, here: YamlPath, arm: FineTune) -> None:
+        """A provider's tuner on a model that is elsewhere: rows would be uploaded for nothing."""
+        model = self._benchmark.model
+        base = arm.model or (model if isinstance(model, str) else model.id)
+        what = f"`tuner: {arm.tuner}` cannot tune {quoted(base)}"
+        if arm.tuner == "azure" and not base.startswith("azure/"):
+            fix = "write `model: azure/DEPLOYMENT` there, or `tuner: openai`"
+            self._say((*here, "tuner"), what, "azure/DEPLOYMENT", fix)
+        elif arm.tuner == "openai" and base.startswith(("azure/", "local/", "hf/")):
+            other = "azure" if base.startswith("azure/") else "trl"
+            fix = f"write `tuner: {other}`, or `model: openai/MODEL`"
+            self._say((*here, "tuner"), what, "openai/MODEL, or a model at a `base_url`", fix)
 
     def _unread(self, here: YamlPath, arm: FineTune) -> None:
         """Settings that the tuner would pass over: whoever wrote them believes that they do something."""

@@ -200,7 +200,7 @@ _CLASSIFIER = "classifier: {technique: classifier, C: [1, 10]}    # no language 
 _GATES = "gates:\n  worth_it: {arm: fine_tuned, beats: baseline, on: accuracy, by: 0.02}\n"
 
 _TEMPLATE = """\
-# yaml-language-server: $schema=benchmark.schema.json
+# yaml-language-server: $schema=benchmark.schema.json    (`harness schema > benchmark.schema.json` writes it)
 # `harness check` says what this will cost; `harness run` answers the question.
 version: 1
 question: {question}

@@ -115,6 +115,8 @@ SPEC: list[tuple[str, str, str, str, str, tuple[str, ...]]] = [
      ("means nothing to `tuner: openai`", "remove `lora`; it belongs to tuner: trl or autotrain", "learning_rate_multiplier")),
     ("merged weights are no provider's", "epochs: 2, lora: {r: 8}", "tuner: azure, merge: false", "14:71",
      "arms.tuned.merge", ("means nothing to `tuner: azure`", "deployment_sku")),
+    ("a provider's tuner elsewhere", "epochs: 2, lora: {r: 8}", "tuner: azure", "14:57", "arms.tuned.tuner",
+     ("`tuner: azure` cannot tune 'openai/gpt-4.1-mini'", "valid: azure/DEPLOYMENT")),
     ("a rate instead of a multiplier", "lora: {r: 8}", "tuner: openai, learning_rate: 0.001", "14:91",
      "arms.tuned.learning_rate", ("write `learning_rate_multiplier`",)),
     ("a provider's setting", "lora: {r: 8}", "suffix: mine", "14:69", "arms.tuned.suffix", ("to tuner: openai or azure",)),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from harness import economics as eco
 from harness import stats
-from harness.intervals import Interval
+from harness.intervals import Interval, cr2, units_of
 from harness.moments import combine, moments
 
 RNG = np.random.default_rng(5)
@@ -35,12 +35,33 @@ def terms(fixed=100.0, hosting=0.0, requests=1000.0, months=12.0, value=0.0) -> 
     st.lists(st.floats(-1, 1).map(lambda x: round(x, 3)), min_size=1, max_size=30), st.floats(0, 3), st.integers(1, 9)
 )
 def test_one_column_is_the_plus_two_interval(x, reach, groups):
+    ours = combine(moments([x], [reach], [0.2]), [1.0])
+    theirs = stats.plus_two(x, reach=reach, centre=0.2)
+    assert (ours.mean, ours.low, ours.high) == pytest.approx((theirs.mean, theirs.low, theirs.high), abs=1e-9)
+    assert ours.df == pytest.approx(theirs.df)
+    one_each = combine(moments([x], [reach], [0.2], list(range(len(x)))), [1.0])
+    assert (one_each.low, one_each.high) == pytest.approx((ours.low, ours.high), abs=1e-9)
     clusters = [i % groups for i in range(len(x))]
-    for names in (None, clusters):
-        ours = combine(moments([x], [reach], [0.2], names), [1.0])
-        theirs = stats.plus_two(x, names, reach=reach, centre=0.2)
-        assert (ours.mean, ours.low, ours.high) == pytest.approx((theirs.mean, theirs.low, theirs.high), abs=1e-9)
-        assert ours.df == pytest.approx(theirs.df)
+    of = combine(moments([x], [reach], [0.2], clusters), [1.0])
+    of_each = np.bincount(clusters)
+    size, k = float(np.sqrt(np.square(of_each).mean())), len(of_each)
+    values, weights = np.r_[x, 0.2 + reach, 0.2 - reach], np.r_[np.ones(len(x)), size, size]
+    middle = float(weights @ values) / weights.sum()
+    assert of.middle == pytest.approx(middle, abs=1e-12)
+    sums = np.bincount([*clusters, k, k + 1], weights * (values - middle))
+    factors, df = cr2(np.r_[of_each, size, size], units_of(np.array(x), clusters).alike)
+    assert of.se == pytest.approx(float(np.linalg.norm(factors * sums)) / weights.sum(), abs=1e-9)
+    assert of.df == pytest.approx(df)
+
+
+def test_a_cluster_that_is_retried_whole_now_and_then_is_in_the_interval_of_the_saving():
+    """One in fifty of 40: unseen almost half of the time. Two single rows held the true saving 57 % of the time."""
+    rng, codes, held = np.random.default_rng(4), np.repeat(np.arange(40), 6).tolist(), 0
+    for _ in range(200):
+        base = 1 + 9.0 * (rng.random(40) < 0.02)[codes] + rng.normal(0, 0.05, 240)
+        found = eco.saving(eco.ledger(np.zeros(240), base, np.full(240, 0.4), codes, (12.0, 4.8)))
+        held += found.low <= 0.6 + 0.02 * 9 <= found.high
+    assert held / 200 >= 0.93
 
 
 def test_a_weighted_sum_is_the_interval_of_the_summed_column_without_its_rows():

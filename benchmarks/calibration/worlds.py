@@ -241,7 +241,8 @@ class Bills:
     """Dollars a task of both arms with rare dear retries, the most one task can cost, and the true saving.
 
     An attempt that fails burns the token limit (three times a usual answer) and is tried again, four attempts at most;
-    a task that failed once fails again at the rate `stubborn`.
+    a task that failed once fails again at the rate `stubborn`. `whole`: what fails is a cluster, all of it, of so many
+    and such sizes (see `clustered`); n is then theirs.
     """
 
     name: str
@@ -249,18 +250,31 @@ class Bills:
     baseline_rate: float
     tuned_rate: float
     stubborn: float = 0.3
+    whole: tuple[int, str] | None = None
 
     ATTEMPTS, CAP = 4, 3.0
+
+    @staticmethod
+    def of_clusters(name: str, groups: int, sizes: str, *rates: float) -> Bills:
+        """Bills of whole clusters."""
+        n = int(_sizes(groups, sizes).sum())
+        return Bills(f"{groups} {sizes} clusters, {name}", n, *rates, whole=(groups, sizes))
+
+    @property
+    def clusters(self) -> list[int] | None:
+        """The cluster of each task."""
+        return None if self.whole is None else np.repeat(np.arange(self.whole[0]), _sizes(*self.whole)).tolist()
 
     def draw(self, rng: Rng) -> tuple[Floats, Floats]:
         prompt = rng.lognormal(-0.02, 0.2, self.n)  # a long example is long for both arms
         return self._arm(rng, prompt, 1.0, self.baseline_rate), self._arm(rng, prompt, 0.4, self.tuned_rate)
 
     def _arm(self, rng: Rng, prompt: Floats, price: float, rate: float) -> Floats:
-        total, failing = price * prompt * rng.lognormal(-0.02, 0.2, len(prompt)), np.ones(len(prompt), dtype=bool)
+        total, one = price * prompt * rng.lognormal(-0.02, 0.2, len(prompt)), self.clusters or range(len(prompt))
+        failing = np.ones(max(one) + 1, dtype=bool)
         for attempt in range(1, self.ATTEMPTS):
-            failing &= rng.random(len(prompt)) < (rate if attempt == 1 else self.stubborn)
-            total = total + failing * price * self.CAP
+            failing &= rng.random(len(failing)) < (rate if attempt == 1 else self.stubborn)
+            total = total + failing[one] * price * self.CAP
         return total
 
     @property
