@@ -117,6 +117,8 @@ def kept(arm: str, model: str, scored: Scored, found: Forgetting) -> Kept:
     answer, side = words[made.answer]
     interval = f"[{100 * made.low:+.1f}, {100 * made.high:+.1f}]"
     because = f"the 95 % interval {interval} points lies {side} {-100 * found.margin:+.1f} (n = {made.n})"
+    if "locked" in made.flags:
+        because = f"of {made.n} examples large losses may be too rare to be seen, whatever the interval {interval} says"
     return Kept(
         arm=arm,
         model=model,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Status = Literal["pass", "fail", "inconclusive", "incomplete", "error"]
 SHOWN_IDS = 8
 KEPT_IDS = 50
-LOCKED = "the interval would settle it, but the exact test does not agree"
+LOCKED = "the interval would settle it, but the exact test does not agree, or losses too rare to be seen could undo it"
 
 
 class GateOutcome(Struct, frozen=True, omit_defaults=False):  # who reads the JSON should not know our defaults

@@ -120,7 +120,8 @@ def _guards(guards: Sequence[Guardrail]) -> str:
         c = g.comparison
         word = "worse" if g.answer == "no" else "not shown to be as good"
         said.append(
-            f"{g.metric} {word} ([{signed(c.low)}, {signed(c.high)}] points, margin {points(g.margin)}{_by(c)})"
+            f"{g.metric} {word} ([{signed(c.low)}, {signed(c.high)}] points, margin {points(g.margin)}{_by(c)}"
+            f"{', but large losses may be too rare to be seen' if 'locked' in c.flags else ''})"
         )
     return ", ".join(said)
 

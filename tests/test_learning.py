@@ -187,6 +187,10 @@ def test_kept_or_lost(base: float, tuned: float, answer: str) -> None:
     assert kept("a", "m", Scored((tuned,) * 200), found).answer == answer
     few = Forgetting("s", "exact", 0.03, "", ("e",) * 20, base=(base,) * 20)
     assert kept("a", "m", Scored((base,) * 20), few).answer == "unclear", "twenty rows cannot show three points"
+    nearly = Forgetting("s", "exact", 0.03, "", ("e",) * 96, base=(base,) * 96)
+    told = kept("a", "m", Scored((base,) * 96), nearly)
+    assert told.low > -0.03
+    assert (told.answer, "too rare to be seen" in told.because) == ("unclear", True)
 
 
 def test_an_arm_that_asks_a_tuned_model_pays_for_its_training(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,6 +160,18 @@ def test_an_open_guardrail_asks_for_the_examples_that_it_needs() -> None:
     assert verdict.decide(silent, FROZEN, replace_rules(guardrails={"g": 0.03})).guardrails[0].comparison.n_pairs == 0
 
 
+def test_a_guardrail_without_a_loss_seen_says_that_one_may_hide() -> None:
+    """145 ties: the interval lies above -2 points, and losses of 1 in 50 show none in 145 one time in 19."""
+    one = with_metric(board(145, skilled), "g", lambda a, i: 0.5)
+    found = verdict.decide(one, FROZEN, replace_rules(guardrails={"g": 0.02}))
+    guard = found.guardrails[0]
+    assert (guard.answer, guard.comparison.low > -0.02) == ("inconclusive", True)
+    assert "too rare to be seen" in found.because
+    assert found.settle is not None
+    assert 0 < (found.settle.more or 0) < 200
+    assert verdict.decide(one, FROZEN, replace_rules(guardrails={"g": 0.03})).beat == "yes"
+
+
 def test_what_more_examples_would_cost() -> None:
     one = board(60, lambda a, i: skilled("near" if a == "tuned" else "base", i))
     found = verdict.decide(one, FROZEN, replace_rules(labelling_usd=0.8, min_effect=0.1, expect=0.15))
