@@ -133,8 +133,8 @@ def compare(
 class Paired(NamedTuple):
     """Candidate minus baseline an example, more is better: `d` as scored, `asked` what is tested (a judge's corrected).
 
-    `ends` are what a missing pair could have been: a missing score 0 or 1, the other one as it is. `levels` are the
-    means of baseline and candidate, None where a judge gave them who is corrected.
+    `ends` are what a missing pair could have been: a missing score 0 or 1, the other one as it is. `levels` are what a
+    cluster may lose and win whole, None where a judge who is corrected gave the scores.
     """
 
     d: NDArray[np.float64]

@@ -6,12 +6,15 @@ Clopper and Pearson 1934 (losses too rare to be seen).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.special import bdtr, betaincinv, ndtr
+from harness.special import bdtr, betainc, betaincinv, ndtr
+
+Floats = NDArray[np.float64]
 
 RARE = 0.5  # a loss of so much of what can be lost is an event that may be too rare to be seen often enough
 
@@ -67,32 +70,85 @@ def sign_flip(units: ArrayLike, draws: int = 9999, seed: int = 0) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """Units (rows, or clusters on average) that lost half of what one can lose or more: how many, their share of
-    the rows, what each lost (all that it can where none did). `rest` is the mean of the others. `likely`: how many
-    (not a whole number), and what share, the spread of the units alone lets expect.
+    """Units (rows, or clusters on average) that lost half of what one can lose or more, by the size of the unit.
+
+    `sizes`: rows a unit, the largest first; of each size `units` there are and `lost`, and `likely`: how many (not a
+    whole number) the spread of the units alone lets expect. `large`: what each lost a row, all that it can where none
+    did; `rest`: the mean of the others.
     """
 
-    count: int
-    share: float
+    sizes: tuple[float, ...]
+    units: tuple[int, ...]
+    lost: tuple[int, ...]
+    likely: tuple[float, ...]
     large: float
     rest: float
-    likely: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def count(self) -> int:
+        """How many were lost."""
+        return sum(self.lost)
+
+    def share(self, lost: Sequence[float]) -> float:
+        """The share of rows in so many units of each size."""
+        return float(np.dot(self.sizes, lost) / np.dot(self.sizes, self.units))
+
+    def undone_at(self, delta: float) -> float:
+        """The share of rows that must be lost for the mean to be delta: 0 where the others are no better than it."""
+        above = self.rest - delta
+        return min(above / max(self.rest + self.large, above), 1.0) if above > 0 else 0.0
+
+    def most(
+        self, alpha: float, tried: float, lost: Sequence[float] | None = None, times: float = 1.0, deviates: float = 0.0
+    ) -> float:
+        """The largest share of rows that may be lost, one-sided at alpha, whichever sizes are the ones that fail.
+
+        Long documents overflow and short ones do not: all units may fail alike, or only the largest, to any size. Each
+        such rate is held to Clopper and Pearson's upper end, the smaller units are lost as they were seen to be, and
+        the worst case counts. `tried`: units that would show a loss. For what a test of another size would find:
+        `lost` instead of those seen, of `times` as many units, and so many standard `deviates` more.
+        """
+        count, units, held, beside = self._largest(tried, self.lost if lost is None else lost)
+        count, units = count * times, units * times
+        count = count + deviates * np.sqrt(count)
+        rate = np.where(count < units, betaincinv(count + 1, np.maximum(units - count, 1e-9), 1 - alpha), 1.0)
+        return min(float((rate * held + beside).max()), 1.0)
+
+    def chance(self, share: float, tried: float) -> float:
+        """The chance of losses as few as those seen if they take this share of rows; `most` turned round."""
+        count, units, held, beside = self._largest(tried, self.lost)
+        rate = np.clip((share - beside) / held, 0.0, 1.0)
+        p = betainc(np.maximum(units - count, 1e-9), count + 1, 1 - rate)
+        return float(np.where((count >= units) | (rate == 0), 1.0, p).max())
+
+    def _largest(self, tried: float, lost: Sequence[float]) -> tuple[Floats, Floats, Floats, Floats]:
+        """Of the largest units, to each size: how many were lost, of how many tried; the share of rows that they hold,
+        and the share that is lost beside them.
+        """
+        sizes, units, gone = (np.asarray(x, dtype=float) for x in (self.sizes, self.units, lost))
+        rows = float(sizes @ units)
+        held, taken = np.cumsum(sizes * units) / rows, np.cumsum(sizes * gone) / rows
+        return np.cumsum(gone), np.cumsum(units) * (tried / units.sum()), held, taken[-1] - taken
 
 
 def large_losses(sums: ArrayLike, sizes: ArrayLike = 1.0, full: float = 1.0) -> Losses:
     """Of sums and sizes of units, each of which may lose `full`; the order of units shows nowhere."""
     values, weights = np.broadcast_arrays(np.asarray(sums, dtype=float), np.asarray(sizes, dtype=float))
-    order = np.lexsort((weights, values))
+    order = np.lexsort((values, -weights))
     values, weights = values[order], weights[order]
     least, total = max(RARE * full, 1e-6), float(weights.sum())
     lost = values <= -least * weights + 1e-9  # half but for float noise is half; a tie is no loss
-    count, of = int(lost.sum()), float(weights[lost].sum())
-    rest = float(values[~lost].sum() / weights[~lost].sum()) if count < len(values) else 0.0
-    large = min(-float(values[lost].sum()) / of, 1.0) if count else full  # more: a label that stands for many
+    of = float(weights[lost].sum())
+    rest = float(values[~lost].sum() / weights[~lost].sum()) if not lost.all() else 0.0
+    large = min(-float(values[lost].sum()) / of, 1.0) if of else full  # more: a label that stands for many
     mean = float(values.sum()) / total
     spread = float(np.linalg.norm(values - mean * weights)) / total**0.5  # of a row, rows of a unit being independent
     chance = ndtr(-(least + mean) * np.sqrt(weights) / spread) if spread > 0 else np.zeros(len(weights))
-    return Losses(count, of / total, large, rest, (float(chance.sum()), float(chance @ weights) / total))
+    starts = np.flatnonzero(np.r_[True, np.diff(weights) != 0])
+    units = np.diff(np.r_[starts, len(weights)])
+    gone, likely = np.add.reduceat(lost.astype(int), starts), np.add.reduceat(chance, starts)
+    by_size = (tuple(weights[starts].tolist()), tuple(units.tolist()), tuple(gone.tolist()), tuple(likely.tolist()))
+    return Losses(*by_size, large, rest)
 
 
 def rare_losses(
@@ -107,19 +163,17 @@ def rare_losses(
     All gain a little and one in a hundred loses everything: where few or none of those are seen, the rest look as sure
     as can be, and an interval alone says a false "better" 6.2 % of the time. With k of n units (rows, or clusters of
     these `sizes`) that lost half or more of what one can lose (`full`; beside it what one can win), L each, and a mean
-    m of the others, the lead is none if large losses come at a rate of (m - delta) / (m + L): the exact binomial chance
-    of k or fewer is returned. `tried`: how many of the units would show such a loss; all by default.
+    m of the others, the lead is none if large losses take (m - delta) / (m + L) of the rows: the exact binomial chance
+    of k or fewer is returned, of clusters the largest over the sizes that may be the ones that fail. `tried`: how many
+    of the units would show such a loss; all by default.
     """
     values, weights = np.broadcast_arrays(np.asarray(sums, dtype=float), np.asarray(sizes, dtype=float))
     ahead = float(np.sort(values).sum() / weights.sum()) - delta
     if abs(ahead) <= 1e-12:  # float noise: there is no lead to undo, and the sign of noise must decide nothing
         return 1.0
     lead = 1.0 if ahead > 0 else -1.0
-    seen, n = large_losses(lead * values, weights, full[0] if ahead > 0 else full[1]), tried or len(values)
-    above = seen.rest - lead * delta
-    if seen.count >= n or above <= 0:
-        return 1.0
-    return float(bdtr(seen.count, n, min(above / max(seen.rest + seen.large, above), 1.0)))
+    seen = large_losses(lead * values, weights, full[0] if ahead > 0 else full[1])
+    return seen.chance(seen.undone_at(lead * delta), tried or len(values))
 
 
 def rare_bounds(
@@ -129,19 +183,10 @@ def rare_bounds(
     full: tuple[float, float] = (1.0, 1.0),
     tried: float | None = None,
 ) -> tuple[float, float]:
-    """The lowest and highest mean that `rare_losses` does not contradict, each at alpha.
-
-    As if large losses (for the highest: large wins) came as often as Clopper and Pearson's upper end lets them.
-    """
+    """The lowest and highest mean that `rare_losses` does not contradict, each at alpha."""
     values = np.asarray(sums, dtype=float)
     ends: list[float] = []
     for lead, most in zip((1.0, -1.0), full, strict=True):
         seen = large_losses(lead * values, sizes, most)
-        rate = most_often(seen.count, tried or len(values), alpha)
-        ends.append(lead * (seen.rest - rate * max(seen.rest + seen.large, 0.0)))
+        ends.append(lead * (seen.rest - seen.most(alpha, tried or len(values)) * max(seen.rest + seen.large, 0.0)))
     return ends[0], ends[1]
-
-
-def most_often(count: float, n: float, alpha: float) -> float:
-    """Clopper and Pearson's upper end of a rate seen `count` times in n, one-sided at alpha."""
-    return float(betaincinv(count + 1, n - count, 1 - alpha)) if count < n else 1.0

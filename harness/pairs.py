@@ -64,20 +64,20 @@ def against_arm(asked: Asked) -> GateOutcome:
     pairs, alpha = [paired(run.board, on, arm, other) for other in rivals], run.benchmark.verdict.alpha
     for other, pair in zip(rivals, pairs, strict=True):
         enough(asked, np.isnan(pair.d), f"pairs of {arm} and {other} on {on}")
-    ds, ends, means = [_trusted(pair) for pair in pairs], [pair.ends for pair in pairs], [p.levels for p in pairs]
+    ds, ends, levels = [_trusted(pair) for pair in pairs], [pair.ends for pair in pairs], [p.levels for p in pairs]
     limit = gate.by if gate.beats is not None else gate.margin
     if gate.beats is not None:
         binary = run.board.binary[on]
         answer, made = stats.beats_all(
             ds, run.board.clusters, binary=binary, min_effect=gate.by, alpha=alpha, ends=ends,
-            levels=means, max_missing=asked.most_missing,
+            levels=levels, max_missing=asked.most_missing,
         )  # fmt: skip
         bound = gate.by
     else:
         made = tuple(
             stats.not_worse(d, run.board.clusters, margin=gate.margin, alpha=alpha, ends=e, levels=of,
                             max_missing=asked.most_missing)
-            for d, e, of in zip(ds, ends, means, strict=True)
+            for d, e, of in zip(ds, ends, levels, strict=True)
         )  # fmt: skip
         answers = [m.answer for m in made]
         answer = "no" if "no" in answers else "yes" if set(answers) == {"yes"} else "inconclusive"

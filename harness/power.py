@@ -20,7 +20,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import hypot, sqrt
 
-from harness.exact import most_often
 from harness.special import nctdtrinc, ndtri, stdtrit
 from harness.stats import Difference
 
@@ -61,17 +60,16 @@ def _smallest(found: Difference, n: float, power: float) -> float:
     if found.rare is None or n < 4:
         return effect
     rare, clustered, of = found.rare, found.n_clusters is not None, n / found.n
-    units, alpha = ((found.n_clusters or 0) * of, found.alpha / 2) if clustered else (n, found.alpha)
-    count, share = rare.likely if clustered and rare.likely[0] > rare.count else (rare.count, rare.share)
+    tried, alpha = (found.n_clusters or 0, found.alpha / 2) if clustered else (found.n, found.alpha)
+    lost = rare.likely if clustered and sum(rare.likely) > rare.count else rare.lost
     z, own = float(ndtri(power)), spread / sqrt(n + 2)
 
-    def lag(seen: float) -> float:
-        rate = min(most_often(seen, units, alpha), 0.999)
-        return (rate - share) * (found.min_effect + rare.large) / (1 - rate)
+    def lag(deviates: float) -> float:
+        most = min(rare.most(alpha, tried, lost, of, deviates), 0.999)
+        return (most - rare.share(lost)) * (found.min_effect + rare.large) / (1 - most)
 
-    seen = count * of
-    theirs = lag(seen + z * sqrt(seen)) - lag(seen)  # more may come by chance
-    return max(effect, found.min_effect + lag(seen) + hypot(z * own, theirs))
+    theirs = lag(z) - lag(0.0)  # more may come by chance
+    return max(effect, found.min_effect + lag(0.0) + hypot(z * own, theirs))
 
 
 def detectable(found: Difference, power: float = 0.8) -> float:

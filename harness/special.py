@@ -15,9 +15,9 @@ _hidden = "f2py" not in _names
 if _hidden:
     _names["f2py"] = None
 try:
-    from scipy.special import bdtr, betaincinv, nctdtrinc, ndtr, ndtri, stdtr, stdtrit
+    from scipy.special import bdtr, betainc, betaincinv, nctdtrinc, ndtr, ndtri, stdtr, stdtrit
 finally:
     if _hidden and _names.get("f2py") is None:
         del _names["f2py"]
 
-__all__ = ["bdtr", "betaincinv", "nctdtrinc", "ndtr", "ndtri", "stdtr", "stdtrit"]
+__all__ = ["bdtr", "betainc", "betaincinv", "nctdtrinc", "ndtr", "ndtri", "stdtr", "stdtrit"]

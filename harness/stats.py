@@ -176,7 +176,7 @@ def decide_difference(
         alpha: two-sided level.
         epsilon: "equivalent" means inside (-epsilon, epsilon); default min_effect, or .02 when that is 0.
         ends: (lowest, highest) value that each missing pair may have had; default -1 and 1.
-        levels: mean scores of baseline and candidate, what a cluster may lose or win whole; default 1 and 1.
+        levels: what a cluster may lose or win whole (`levels_of`); default 1 and 1.
         max_missing: share of missing pairs above which no answer is given.
         seed: for the drawn signs of the sign-flip test.
     """
@@ -263,10 +263,10 @@ def may_be_best(scores: ArrayLike, clusters: Clusters | None = None, alpha: floa
     names = None if clusters is None else [clusters[int(i)] for i in whole]
     table, arms = table[whole], table.shape[1]
     stays, level = [True] * arms, alpha / max(arms - 1, 1)
-    means = [float(np.sort(column).mean()) for column in table.T]
+    most = [float(column.any()) for column in table.T]
     for a in range(arms):
         for b in range(a + 1, arms):
-            found = evidence_of(table[:, a] - table[:, b], names, False, 0, (means[b], means[a]))
+            found = evidence_of(table[:, a] - table[:, b], names, False, 0, (most[b], most[a]))
             answer = found.answer(0.0, level, locked=False)
             stays[b] = stays[b] and answer != "yes"
             stays[a] = stays[a] and answer != "no"

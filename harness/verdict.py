@@ -292,7 +292,7 @@ def _guardrail(
     order: dict[stats.Answer, int] = {"no": 0, "inconclusive": 1, "yes": 2}
     found: list[Guardrail] = []
     for rival in rivals:
-        d, asked, ends, means = paired(board, metric, candidate, rival)
+        d, asked, ends, levels = paired(board, metric, candidate, rival)
         none = bool(np.isnan(d).all())
         made = stats.not_worse(
             np.where(np.arange(len(d)) == 0, 0.0, d) if none else asked,  # a lone tie leaves all open
@@ -300,7 +300,7 @@ def _guardrail(
             margin=margin,
             alpha=rules.alpha,
             ends=ends,
-            levels=means,
+            levels=levels,
             max_missing=rules.max_missing,
         )
         against = comparison(board, metric, candidate, rival, d, made)

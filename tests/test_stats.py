@@ -198,7 +198,7 @@ def test_the_exact_test_is_a_second_lock():
     # seven clusters of which two lose a little: t is sure at 5 %, but 7 of 128 patterns of signs are as extreme
     each = [(2, 1.0), (2, -0.25), (5, 1.0), (3, 1.0), (3, -0.25), (3, 1.0), (4, 1.0)]
     rows = [(d, i) for i, (size, d) in enumerate(each) for _ in range(size)]
-    found = stats.decide_difference([d for d, _ in rows], [i for _, i in rows])
+    found = stats.decide_difference([d for d, _ in rows], [i for _, i in rows], levels=(0, 1))
     assert found.low > 0
     assert found.p == 7 / 128
     assert "locked" in found.flags
@@ -557,26 +557,66 @@ def test_the_interval_of_clusters_allows_for_whole_ones_lost():
     assert found.low == pytest.approx(0.12 - most * (0.12 + 0.9))
     assert "widened" in found.method
     assert found.rare is not None
-    assert (found.rare.count, found.rare.share, found.rare.large, found.rare.rest) == pytest.approx(
-        (1, 0.025, 0.9, 0.12)
-    )
+    assert (found.rare.sizes, found.rare.units, found.rare.lost) == ((5.0,), (40,), (1,))
+    assert (found.rare.share(found.rare.lost), found.rare.large, found.rare.rest) == pytest.approx((0.025, 0.9, 0.12))
     assert stats.not_worse(d, codes, margin=0.1).low == found.low
     gate = stats.decide_gate(d, codes, margin=0.1)
     assert (gate.answer, gate.low > found.low) == ("pass", True), "a pass says that these examples kept their scores"
     none_lost, never = lost_whole(40, 5, 0, 0.9, 0.12), 1 - 0.025 ** (1 / 40)
     assert stats.decide_difference(*none_lost).low == pytest.approx(0.12 - never * (0.12 + 1))
-    assert stats.decide_difference(*none_lost, levels=(0.3, 0.42)).low == pytest.approx(0.12 - never * (0.12 + 0.3))
-    assert stats.decide_difference(*none_lost, levels=(0.0, 0.12)).low > 0.1  # there is nothing to lose
-    some = stats.decide_difference(*lost_whole(40, 5, 2, 0.2, 0.12), levels=(0.3, 0.42))
-    assert some.rare is not None
-    assert some.rare.count == 2, "what lost over half of what the baseline has counts as lost"
+    assert stats.decide_difference(*none_lost, levels=(0.0, 1.0)).low > 0.1  # there is nothing to lose
     noisy = np.random.default_rng(5).choice([-1.0, 0.0, 1.0], 600)
     assert "widened" not in stats.decide_difference(noisy, [i // 6 for i in range(600)]).method
 
 
+def test_the_interval_of_clusters_allows_for_the_largest_being_the_ones_that_fail():
+    """Of 6 documents of 9 rows and 30 of 3 one of the large is lost: the worst of "large ones fail" and "any may"."""
+    sizes = [9] * 6 + [3] * 30
+    codes = [i for i, size in enumerate(sizes) for _ in range(size)]
+    found = stats.decide_difference([-0.8 if c == 0 else 0.2 for c in codes], codes)
+    large, any_one = (scipy.stats.binomtest(1, n).proportion_ci(0.95).high for n in (6, 36))
+    share = max(large * 54 / 144, any_one)
+    assert share == large * 54 / 144
+    assert found.low == pytest.approx(0.2 - share * (0.2 + 0.8))
+    few = stats.decide_difference([-0.8 if c == 35 else 0.2 for c in codes], codes)  # a small one is lost
+    never = 1 - 0.025 ** (1 / 6)
+    assert few.low == pytest.approx(0.2 - (never * 54 / 144 + 3 / 144) * (0.2 + 0.8))
+
+
+@pytest.mark.parametrize("groups", [30, 60, 120])
+@pytest.mark.parametrize("rate", [0.05, 0.1, 0.2])
+def test_large_clusters_lost_whole_seldom_pass_for_a_lead(groups, rate):
+    """Only documents of 18 rows, one in six, overflow; exact over how many are lost."""
+    sizes = np.resize([2, 3, 3, 4, 6, 18], groups)
+    large, codes = np.flatnonzero(sizes == 18), np.repeat(np.arange(groups), sizes)
+    share, yes = rate * 18 * len(large) / sizes.sum(), 0.0
+    for lost in range(len(large) + 1):
+        d = np.where(np.isin(codes, large[:lost]), -0.6, 0.6 * share / (1 - share))
+        chance = float(scipy.stats.binom.pmf(lost, len(large), rate))
+        yes += chance * (stats.decide_difference(d, codes.tolist()).answer == "yes")
+    assert yes <= 0.025
+
+
+@pytest.mark.parametrize("groups", [20, 30, 60])
+def test_clusters_lost_where_the_baseline_is_at_its_best_do_not_pass_for_a_lead(groups):
+    """It is right throughout one document in twenty and in one row of fifty elsewhere; exact over how many are lost."""
+    rng, codes, yes = np.random.default_rng(3), np.repeat(np.arange(groups), 5), 0.0
+    base = (rng.random(len(codes)) < 0.02).astype(float)
+    base[-1] = 1.0
+    for lost in range(groups):
+        gone = codes < lost
+        candidate = np.where(gone, 0.0, np.minimum(base + 0.05 / 0.95, 1.0))
+        d = candidate - np.where(gone, 1.0, base)
+        found = stats.decide_difference(d, codes.tolist(), levels=stats.levels_of(candidate, base))
+        yes += float(scipy.stats.binom.pmf(lost, groups, 0.05)) * (found.answer == "yes")
+    assert yes <= 0.025
+    assert stats.levels_of(np.array([0.2, np.nan]), np.array([0.0, 1.0])) == (0.0, 1.0)
+    assert stats.levels_of(np.array([np.nan]), np.array([1.0])) is None
+
+
 @given(differences, st.integers(2, 9), st.sampled_from([0.0, 0.02, 0.1]), st.sampled_from([0.05, 0.01]))
 def test_the_interval_of_clusters_says_what_the_test_of_lost_ones_says(d, groups, delta, alpha):
-    it = evidence_of(np.array(d), [i % groups for i in range(len(d))], False, 0)
+    it = evidence_of(np.array(d), [i * i % groups for i in range(len(d))], False, 0)
     (low, high), (t_low, t_high) = it.interval(alpha), it.bounds(alpha)
     assert low <= t_low
     assert high >= t_high

@@ -44,6 +44,7 @@ from worlds import (  # noqa: E402
     rare_failures,
     set_f1,
     total_losses,
+    treasured,
 )
 
 from harness import economics, power, stats  # noqa: E402
@@ -87,7 +88,7 @@ def by_bars(sample: Sample) -> str:
 
 
 def decide(world: World, sample: Sample, min_effect: float = 0.0) -> stats.Difference:
-    levels = float(sample.baseline.mean()), float(sample.candidate.mean())
+    levels = stats.levels_of(sample.candidate, sample.baseline)
     return stats.decide_difference(sample.d, sample.clusters, binary=world.binary, min_effect=min_effect, levels=levels)
 
 
@@ -319,12 +320,24 @@ def jobs(quick: bool, share: float) -> list[Job]:
         for kind in ((s, k) for s in ("equal", "uneven") for k in ("binary", "scores"))
         for rate in (0.02, 0.05, 0.1)
     ]
+    fail_whole += [
+        lost_clusters(count, *kind, rate, "largest")
+        for count in ((30,) if quick else (30, 60, 120))
+        for kind in ((s, k) for s in ("uneven", "lognormal") for k in ("binary", "scores"))
+        for rate in (0.05, 0.1, 0.2)
+    ]
+    fail_whole += [
+        treasured(count, sizes, rate)
+        for count in ((30,) if quick else (20, 30, 60))
+        for sizes in ("equal", "uneven")
+        for rate in (0.02, 0.05)
+    ]
     todo: list[Job] = [(no_difference, (w, 0.0), draws) for w in null + groups + fail_whole]
     todo += [(no_difference, (w, 0.02), draws) for n in sizes for w in (binary(n, 0.2), set_f1(n))]
     able = [w for n in sizes for w in (binary(n, 0.2), binary(n, 0.5), binary(n, 0.7), set_f1(n))]
     able += [rare_failures(n, 0.02, whose) for n in sizes if n >= 50 for whose in ("baseline", "candidate")] + groups
     able += [total_losses(n, count) for n in sizes if n >= 50 for count in (1, 5)]
-    able += [w for w in fail_whole if "5% fail" in w.name]
+    able += [w for w in fail_whole if "5% fail" in w.name or "10% of the largest" in w.name]
     todo += [(at_stated_effect, (w, e), slow) for e in (0.0, 0.02) for w in able]
     guarded = [w for n in sizes if n >= 100 for w in (binary(n, 0.2), rare_failures(n, 0.02, "candidate"))]
     todo += [(guardrail, (w,), draws) for w in guarded + [w for w in groups + fail_whole if "F1" not in w.name]]

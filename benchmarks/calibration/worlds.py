@@ -169,27 +169,54 @@ def as_one(groups: int, sizes: str) -> World:
     return World(f"{groups} {sizes} clusters, each as one", len(codes), False, draw)
 
 
-def lost_clusters(groups: int, sizes: str, kind: str, rate: float) -> World:
+def lost_clusters(groups: int, sizes: str, kind: str, rate: float, of: str = "all") -> World:
     """The candidate fails whole clusters at this rate and is a little better in the others: the means are equal.
 
-    A long document that does not fit its context, a page that it cannot read: every question on it is lost.
+    A long document that does not fit its context, a page that it cannot read: every question on it is lost. `of`:
+    "all" clusters, or the "largest" sixth alone.
     """
-    codes = np.repeat(np.arange(groups), _sizes(groups, sizes))
-    n = len(codes)
+    each = _sizes(groups, sizes)
+    codes, chance = np.repeat(np.arange(groups), each), np.full(groups, rate)
+    if of == "largest":
+        chance[np.argsort(each, kind="stable")[: groups - groups // 6]] = 0.0
+    n, share = len(codes), float(chance @ each) / len(codes)
 
     def draw(rng: Rng, effect: float) -> Sample:
-        failed = (rng.random(groups) < rate)[codes]
+        failed = (rng.random(groups) < chance)[codes]
         if kind == "binary":
-            gain = (0.7 * rate + effect) / (1 - rate)
-            share, u, right = max(0.2, gain), rng.random(n), (rng.random(n) < 0.7).astype(float)
-            won, lost = u < (share + gain) / 2, (u >= (share + gain) / 2) & (u < share)
+            gain = (0.7 * share + effect) / (1 - share)
+            discordant, u, right = max(0.2, gain), rng.random(n), (rng.random(n) < 0.7).astype(float)
+            won, lost = u < (discordant + gain) / 2, (u >= (discordant + gain) / 2) & (u < discordant)
             base = np.where(failed, right, np.where(won, 0.0, np.where(lost, 1.0, right)))
             return Sample(base, np.where(failed | lost, 0.0, np.where(won, 1.0, right)), codes.tolist())
         level = rng.uniform(0.55, 0.65, n)
-        candidate = np.where(failed, 0.0, level + 0.6 * rate / (1 - rate) + rng.uniform(-0.05, 0.05, n))
-        return Sample(level - effect / 2, candidate + effect / 2, codes.tolist())
+        candidate = np.where(failed, 0.0, level + 0.6 * share / (1 - share) + rng.uniform(-0.05, 0.05, n))
+        base, candidate = level - effect / 2, candidate + effect / 2
+        over = np.maximum(candidate - 1.0, 0.0)  # an effect that does not fit is taken from the baseline
+        return Sample(base - over, candidate - over, codes.tolist())
 
-    return World(f"{groups} {sizes} clusters, {rate:.0%} fail whole, {kind}", n, False, draw)
+    which = "" if of == "all" else " of the largest sixth"
+    return World(f"{groups} {sizes} clusters, {rate:.0%}{which} fail whole, {kind}", n, False, draw)
+
+
+def treasured(groups: int, sizes: str, rate: float, level: float = 0.1) -> World:
+    """0/1 scores. The candidate fails whole just the clusters, at this rate, in which the baseline is always right.
+
+    The baseline is right at `level` in all, and the means are equal.
+    """
+    codes = np.repeat(np.arange(groups), _sizes(groups, sizes))
+    elsewhere = (level - rate) / (1 - rate)
+
+    def draw(rng: Rng, effect: float) -> Sample:
+        failed = (rng.random(groups) < rate)[codes]
+        base = rng.random(len(codes)) < elsewhere
+        won = rng.random(len(codes)) < (rate + effect) / (1 - rate) / (1 - elsewhere)
+        candidate = (base | won) & ~failed
+        return Sample((base | failed).astype(float), candidate.astype(float), codes.tolist())
+
+    return World(
+        f"{groups} {sizes} clusters, {rate:.0%} fail whole where the baseline is right", len(codes), False, draw
+    )
 
 
 @dataclass(frozen=True)
