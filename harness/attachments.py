@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import hub, judging, rows, splits, template
+from harness import hub, judging, referred, rows, splits, template
 from harness.errors import DataError, Problem, SpecError, near
 from harness.paths import locate, shown, siblings
 from harness.references import documents_of
@@ -205,6 +205,10 @@ class Attachments:
                 self._say(path, f"`{model}` names no model", fix=f"write {model}NAME")
         elif model.startswith((".", "/", "~")) or (self.folder / model).is_dir():
             self._weights(path, model)
+        elif referred.spec_of(self.benchmark, model, self.folder).base_url is not None and not (
+            path[-1] == "model" and near(model, self.benchmark.arms)
+        ):
+            return  # the endpoint's own name of it
         else:
             known = [*(f"local/{m}" for m in sorted(self.local_models())), *self.benchmark.arms]
             fix = near(model, known) or near(f"{provider}/", PROVIDERS) or f"an OpenAI model is openai/{model}"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import pipeline, specfile
-from harness.errors import Incomplete, ModelError
+from harness.errors import Incomplete, ModelError, SpecError
 from harness.reading import Result
 from harness.tuners import deployments, hosted
 from harness.workbench import Workbench
@@ -211,6 +211,22 @@ def test_a_model_that_a_gateway_tuned_stays_at_the_gateway(tmp_path: Path, monke
     located = specfile.read(file)
     spec = Workbench(located, pipeline.quiet).spec_of(fit.model)
     assert (spec.base_url, spec.usd_per_mtok) == (server.url, {"input": 2, "output": 3})
+
+
+def test_an_endpoint_that_serves_its_base_and_a_tuned_model_needs_no_other_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server of one's own with an adapter: `served` is the name that it knows, beside the base's."""
+    monkeypatch.setenv("GATEWAY_KEY", KEY)
+    server = ChatServer(answer=lambda call: "red" if call.body["model"] == "my-adapter" else "blue")
+    with Thread(server):
+        arms = "  tuned:  {technique: fine_tune, tuner: existing, served: my-adapter, "
+        file = at_gateway(tmp_path, server.url, arms=arms)
+        run(file)
+        assert {call.body.get("model") for call in server.calls} - {None} == {"my-model", "my-adapter"}
+    gated.edit(file, "served: my-adapter", "served: my-adapter, model: tunedd")
+    with pytest.raises(SpecError, match="did you mean `tuned`"):
+        specfile.read(file)
 
 
 @pytest.mark.parametrize(
