@@ -121,6 +121,8 @@ def print_view(view: View, page: str, console: Console) -> None:
     console.print()
     for metric, note in view.metric_notes:
         console.print(Text(f"{metric}: {note}.", style="dim"))
+    if view.looks:
+        console.print(Text(view.looks, style="dim"))
     console.print(Text.assemble(("report  ", "dim"), page), soft_wrap=True)
 
 

@@ -111,26 +111,29 @@ def standing_of(directory: RunDirectory) -> dict[str, Standing]:
 def test_looks(directory: RunDirectory) -> int:
     """How many different configurations were asked these test rows so far, this run's own among them.
 
-    Counted over all runs of the project that lie beside this one, of whatever benchmark: the same rows (whatever their
-    order) with another frozen set of arms are another look. A run whose test was never begun is none.
+    Counted over all runs of the project that lie beside this one, of whatever benchmark: half of the rows or more
+    (whatever their order) with other arms, another baseline, other metrics or another `verdict` are another look. A run
+    whose test was never begun is none.
     """
-    own = _test_digest(directory)
+    own = _test_rows(directory)
     looks = {_configuration(directory)}
     for file in directory.path.parent.parent.glob("*/*/frozen.json"):
         other = RunDirectory(file.parent)
-        if other.trials.exists() and other.trials.stat().st_size and _test_digest(other) == own:
+        if not other.trials.exists() or not other.trials.stat().st_size:
+            continue
+        if 2 * len(own & _test_rows(other)) >= len(own):
             looks.add(_configuration(other))
     return len(looks)
 
 
-def _test_digest(directory: RunDirectory) -> str:
-    rows = (int(digest([e.id, dict(e.input), e.target]), 16) for e in directory.examples())
-    return digest(sum(rows) % 2**64)
+def _test_rows(directory: RunDirectory) -> set[int]:
+    return {int(digest([e.id, dict(e.input), e.target]), 16) for e in directory.examples()}
 
 
 def _configuration(directory: RunDirectory) -> str:
-    frozen = directory.frozen()
-    return digest(frozen.digests if frozen else {})
+    frozen, asked = directory.frozen(), directory.load("benchmark.json", dict[str, Any]) or {}
+    arms = (frozen.digests, frozen.baseline) if frozen else ()
+    return digest([*arms, asked.get("metrics"), asked.get("verdict")])
 
 
 def higher_is_better(metric: MetricSpec) -> bool:

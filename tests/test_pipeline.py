@@ -155,6 +155,11 @@ def test_a_second_configuration_on_the_same_test_rows_is_a_second_look(project: 
     assert other.manifest.test_looks == 3, "another benchmark file on the same rows counts too"
     lines = (project / "data" / "test.jsonl").read_text().splitlines(keepends=True)
     (project / "data" / "test.jsonl").write_text("".join(lines[:-1]))
+    assert run(project).manifest.test_looks == 3, "most of the rows were seen before"
+    edit(project, "version: 1", "version: 1\nverdict: {min_effect: 0.3}")
+    assert run(project).manifest.test_looks == 4, "another question to the same rows"
+    fresh = [json.loads(line) | {"title": f"Another {i}"} for i, line in enumerate(lines)]
+    (project / "data" / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in fresh))
     assert run(project).manifest.test_looks == 1, "other rows, another count"
     assert reading.rewrite(second.directory).verdict.test_looks == 2
 

@@ -33,6 +33,7 @@ def summary(view: View, link: str = "report.html") -> str:
     lines += [f"- {_code(line)}" for line in answer.would_change]
     lines += ["" if answer.would_change else None, *_table(view), ""]  # type: ignore[list-item]
     lines += [f"{escaped(metric)}: {_sentence(note)}.\n" for metric, note in view.metric_notes]
+    lines += [f"{view.looks}\n"] if view.looks else []
     if view.flip_counts:
         c = view.flip_counts
         lines += [f"Fixed {c['fixed']:,} examples, broke {c['broken']:,}, left {c['same']:,} as they were.", ""]

@@ -81,6 +81,11 @@ class Stored:
         """The metric that decides."""
         return self.benchmark.primary
 
+    @property
+    def looks(self) -> int:
+        """How many configurations were asked these test rows, this one among them."""
+        return max(self.manifest.test_looks, self.verdict.test_looks)
+
     @cached_property
     def tuned(self) -> tuple[str, ...]:
         """Arms that answer on a tuned model."""

@@ -40,7 +40,7 @@ def trust(stored: Stored) -> tuple[Fact, ...]:
     trials = ", ".join(f"{a} {f.cost.trials}" for a, f in stored.fits.items())
     if trials:
         facts.append(Fact("dev trials an arm", trials, "each arm chose its knobs on dev, never on test"))
-    looks = max(stored.manifest.test_looks, stored.verdict.test_looks)
+    looks = stored.looks
     luck = "by that many configurations; each look makes luck likelier" if looks > 1 else "by this configuration alone"
     facts.append(Fact("test set used", figures.many(looks, "time"), luck))
     facts.append(_leaks(stored))

@@ -107,6 +107,12 @@ class View:
         return frozenset(j.metric for j in self.stored.verdict.judged if j.by_judge_only)
 
     @property
+    def looks(self) -> str:
+        """That these test rows were used before, where they were: who tries often enough wins by luck."""
+        count = self.stored.looks
+        return f"Test set used {count:,} times: each look makes luck likelier." if count > 1 else ""
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the run wants said."""
         return self.stored.manifest.notes
