@@ -85,7 +85,10 @@ class ModelSpec(Spec):
         " that is tuned on this one.",
     )
     hosting_usd_per_hour: float | None = Field(
-        default=None, ge=0, description="US dollars an hour for keeping the model deployed."
+        default=None,
+        ge=0,
+        description="US dollars an hour for keeping the model deployed: at a base_url the machine, tuned or not; on"
+        " Azure a deployment of a model tuned on this one.",
     )
     engine: Literal["auto", "openvino", "transformers"] = Field(
         default="auto",

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from ruamel.yaml import YAML
 
 from harness import console, economics, report
@@ -301,6 +302,39 @@ def test_a_payback_that_may_never_come_is_not_promised(high: float, said: str) -
     terms = economics.Terms(fixed=120, hosting=0, requests=1000, months=12)
     stands = economics.Quadrant("inconclusive", "inconclusive")
     assert said in money._paid(paid, terms, stands, date(2026, 1, 1))  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.mark.parametrize(
+    ("model", "hosting", "said"),
+    [
+        ({"base_url": "http://127.0.0.1:9/v1", "hosting_usd_per_hour": 2.0}, (1460, 1460, 0), "$2.00 an hour"),
+        ({"hosting_usd_per_hour": 2.0}, (1460, 0, 1460), "$2.00 an hour"),
+        ({"base_url": "http://127.0.0.1:9/v1"}, (0, 0, 0), "$0 a month"),
+    ],
+)
+def test_a_machine_of_ones_own_is_paid_for_before_the_tuning_too(
+    tmp_path: Path, model: dict[str, Any], hosting: tuple[float, float, float], said: str
+) -> None:
+    def served(raw: dict[str, Any]) -> None:
+        raw["model"] = {"id": raw["model"], **model}
+
+    view = reports.view(bent(tmp_path / "run", change=served))
+    bills, worth = money.bills(view.stored), view.worth
+    assert isinstance(worth, money.Worth)
+    assert (bills["fine_tuned"].hosting_month, bills["few_shot"].hosting_month) == hosting[:2]
+    assert worth.terms.hosting == hosting[2]
+    assert said in parsed(tmp_path / "run").text
+
+
+def test_a_test_set_that_was_used_before_is_said_everywhere(tmp_path: Path) -> None:
+    path = bent(tmp_path / "run")
+    manifest = json.loads((path / "manifest.json").read_bytes())
+    (path / "manifest.json").write_text(json.dumps(manifest | {"test_looks": 3}))
+    out = io.StringIO()
+    console.print_view(reports.view(path), "report.html", Console(file=out, width=120))
+    for shown in (out.getvalue(), markdown.summary(reports.view(path))):
+        assert "Test set used 3 times: each look makes luck likelier." in shown
+    assert "Test set used" not in markdown.summary(reports.view(GOLDEN))
 
 
 def test_worth_is_what_economics_says() -> None:

@@ -115,17 +115,18 @@ def _bill(stored: Stored, arm: str) -> Bill:
 
 
 def _hosting(stored: Stored, arm: str) -> float | None:
-    """Dollars a month that the arm's model costs whether it is asked or not."""
+    """Dollars a month that the arm's model costs whether it is asked or not.
+
+    A model of the user's own endpoint costs its machine before it is tuned too; a provider's only once it is.
+    """
+    model, name = stored.benchmark.model, stored.fits[arm].model if arm in stored.fits else ""
+    own = model.hosting_usd_per_hour if isinstance(model, ModelSpec) else None
     if arm not in stored.tuned:
-        return 0.0
-    model = stored.benchmark.model
-    for hourly in (
-        stored.benchmark.economics.hosting_usd_per_hour,
-        model.hosting_usd_per_hour if isinstance(model, ModelSpec) else None,
-    ):
+        asked = isinstance(model, ModelSpec) and model.base_url is not None and name == model.id
+        return (own or 0.0) * HOURS_A_MONTH if asked and not name.startswith("azure/") else 0.0
+    for hourly in (stored.benchmark.economics.hosting_usd_per_hour, own):
         if hourly is not None:
             return hourly * HOURS_A_MONTH
-    name = stored.fits[arm].model if arm in stored.fits else ""
     if name.startswith("azure/"):
         hourly = prices.hosting_price("azure").usd
         return None if hourly is None else hourly * HOURS_A_MONTH

@@ -11,6 +11,7 @@ from harness.report.figures import Fact
 from harness.report.money import HOURS_A_MONTH, Bill, Worth
 from harness.report.stored import NOT, Stored
 from harness.report.text import one_line
+from harness.spec import ModelSpec
 
 TUNE = "arms: {fine_tuned: {technique: fine_tune, tuner: trl}}"
 
@@ -74,6 +75,9 @@ def compute(stored: Stored, billed: Mapping[str, Bill]) -> tuple[Fact, ...]:
         if fit is None or bill is None or not fit.artifact:
             continue
         facts += [_training(stored, arm, fit, bill), _hosting(stored, arm, bill)]
+    base = billed.get(stored.verdict.baseline or "")
+    if facts and base is not None and base.hosting_month:
+        facts.append(_hosting(stored, base.arm, base))
     facts += [*_extras(stored), *_whole(stored, billed)]
     if not stored.tuned:
         facts.insert(0, Fact("training", NOT, yaml=TUNE))
@@ -111,6 +115,8 @@ def _hosting(stored: Stored, arm: str, bill: Bill) -> Fact:
     if seconds:
         at = "" if rate is None else f", charged at {figures.usd(rate)} an hour"
         note = f"a task takes {figures.seconds(seconds)} of this machine{at}; a machine kept for it is not counted"
+    elif isinstance(stored.benchmark.model, ModelSpec) and stored.benchmark.model.base_url is not None:
+        note = "the endpoint is taken to charge by the token; a machine of your own has its price an hour"
     else:
         note = "the provider charges by the token"
     return Fact(f"hosting {arm}", "$0 a month", note, line)
