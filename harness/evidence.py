@@ -67,9 +67,9 @@ class Evidence:
     @property
     def rare(self) -> bool:
         """Whether losses too rare to be seen are looked for: not of 0/1 rows, whose exact test counts them, nor of a
-        corrected judge's rows, which may lie further off than any loss (`reach`).
+        judge's rows of which under half are labelled: they lie further off than any loss (`reach`), and so do the two.
         """
-        return not self.binary and (self.units.clustered or self.reach == 1)
+        return not self.binary and (self.units.clustered or self.reach < 2)
 
     def unseen(self, delta: float) -> float:
         """The chance that losses too rare to be seen often enough hide; 0 where no such are looked for."""

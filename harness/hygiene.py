@@ -34,6 +34,9 @@ FLOOD, FEW = 20_000, 3  # pairs, from which on no more than so many a row are lo
 HELD = 0.9  # share of a test input's 5-grams that a document holds; below lie questions that a fact rewords
 HELD_TARGET = 0.8  # share of the target's items that must stand there too
 _ASCII = re.compile(r"[^a-z0-9]+")
+_MIXED = re.compile(r"[a-z][\u0370-\u052f]|[\u0370-\u052f][a-z]")  # Latin beside Greek or Cyrillic
+_WORD = re.compile(r"\w+")
+_LOOKALIKES = str.maketrans("авеңһіјкмнорсѕтухѡԁԛԝүαβεηικνορτυχγω", "abenhijkmhopcstyxwdqwyabenikvoptuxyw")
 _BLOCK = 1_000_000  # entries of one block of the similarity matrix: what bounds the memory
 
 
@@ -61,11 +64,14 @@ def key(text: str) -> str:
     """NFKC, casefold, everything but letters, digits and combining marks to one space: equal keys are the same text.
 
     Combining marks stay because Indic vowels are such marks; what nobody sees (zero-width spaces, soft hyphens, the
-    category Cf) goes, and parts no word. A text of punctuation alone is its own key.
+    category Cf) goes, and parts no word. Greek and Cyrillic letters in a word with Latin ones are those that they look
+    like. A text of punctuation alone is its own key.
     """
     if not text.isascii():
         text = "".join(c for c in text if c.isprintable() or unicodedata.category(c) != "Cf")
     plain = unicodedata.normalize("NFKC", text).casefold()
+    if _MIXED.search(plain):
+        plain = _WORD.sub(lambda w: w[0].translate(_LOOKALIKES) if _MIXED.search(w[0]) else w[0], plain)
     if plain.isascii():  # the same, ten times as fast
         return _ASCII.sub(" ", plain).strip() or plain.strip()
     bare = "".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in plain)

@@ -181,11 +181,18 @@ def _settling(made: Comparison, settle: Settle) -> list[str]:
         share = f", the same {made.n_labelled / made.n_pairs:.0%} of them labelled" if made.n_labelled else ""
         lines.append(
             f"To find {points(settle.expect)} points that often it needs {settle.needed:,} examples{share}: "
-            f"{_more(settle)}."
+            f"{_more(settle)}{_in_clusters(made, settle.more)}."
         )
     elif settle.more == 0:
         lines.append(f"It has examples enough to find {points(settle.expect)} points: a true effect is likely smaller.")
     return lines
+
+
+def _in_clusters(made: Comparison, more: int) -> str:
+    """How many clusters those examples are, of sizes like these; fewer do where they are alike in size."""
+    if made.n_clusters is None:
+        return ""
+    return f", in {count(max(round(made.n_clusters * more / made.n_pairs), 1), 'cluster')} of such sizes"
 
 
 def _more(settle: Settle) -> str:

@@ -296,6 +296,8 @@ class TestKey:
             ("कि", "कि"),
             ("ＡＢ１", "ab1"),
             ("ze\u200bro wi\u00addth\u2060", "zero width"),
+            ("l\u043e\u043ek \u0430like, \u0395very \u03bfne", "look alike every one"),
+            ("\u043c\u043e\u0440\u0435 \u043d\u043e", "\u043c\u043e\u0440\u0435 \u043d\u043e"),
             ("?!", "?!"),
             (" ", ""),
         ],

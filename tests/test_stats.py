@@ -530,6 +530,16 @@ def test_no_claim_of_clusters_is_made_by_ones_too_rare_to_be_seen(lost):
     assert max(wrong.values()) / 200 <= 0.05, wrong
 
 
+def test_a_judge_of_whom_nearly_all_is_labelled_passes_no_rare_losses_for_a_lead():
+    """500 rows, all but ten of them labelled, and 2.9 lost whole on average; exact over how many are lost."""
+    rate, yes = 0.0058, 0.0
+    for lost in range(20):
+        truth = np.where(np.arange(500) < lost, -1.0, rate / (1 - rate))
+        found = stats.decide_difference(corrected(truth, np.where(np.arange(500) < 490, truth, np.nan)))
+        yes += float(scipy.stats.binom.pmf(lost, 500, rate)) * (found.answer == "yes")
+    assert yes <= 0.025
+
+
 @pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("sees", [False, True])
 def test_labels_correct_a_judge_who_may_not_see_the_clusters_that_are_lost(sees, whole):

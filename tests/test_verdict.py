@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -126,7 +127,8 @@ def test_a_lead_that_whole_clusters_could_undo_is_open_and_says_so():
     assert found.comparison is not None
     assert found.comparison.low < 0 < found.comparison.high
     assert found.settle is not None
-    assert found.settle.detectable > 0.065
+    assert found.settle.detectable > 0.13
+    assert re.search(r"needs [\d,]+ examples: [\d,]+ more.*, in \d+ clusters of such sizes\.", found.would_change[1])
     lead = verdict.decide(
         board(180, lambda a, i: 0.05 if a == "tuned" else 0.0, clusters=[f"doc{i // 6}" for i in range(180)]),
         FROZEN,

@@ -52,6 +52,13 @@ def _one_line_new(title: str, lines: list[str], rng: Rng) -> tuple[str, list[str
     return title, [*lines[:at], "1 egg", *lines[at + 1 :]]
 
 
+def _lookalikes(title: str, lines: list[str], rng: Rng) -> tuple[str, list[str]]:
+    """Three letters in ten that a Cyrillic one looks like are that one."""
+    table = str.maketrans("aceopxy", "\u0430\u0441\u0435\u043e\u0440\u0445\u0443")
+    text = "\n".join(lines)
+    return title, "".join(c.translate(table) if rng.random() < 0.3 else c for c in text).splitlines()
+
+
 EDITS: dict[str, Callable[[str, list[str], Rng], tuple[str, list[str]]]] = {
     "not at all": _same,
     "case and punctuation": _dressed,
@@ -59,6 +66,7 @@ EDITS: dict[str, Callable[[str, list[str], Rng], tuple[str, list[str]]]] = {
     "lines in another order": _shuffled,
     "another title": _renamed,
     "one line replaced": _one_line_new,
+    "letters that look alike": _lookalikes,
 }
 DOCUMENT = "inside a document, with its answer"
 KINDS = (*EDITS, DOCUMENT)

@@ -328,7 +328,7 @@ def jobs(quick: bool, share: float) -> list[Job]:
     ]
     fail_whole += [
         treasured(count, sizes, rate)
-        for count in ((30,) if quick else (20, 30, 60))
+        for count in ((30,) if quick else (30, 60, 120))
         for sizes in ("equal", "uneven")
         for rate in (0.02, 0.05)
     ]
