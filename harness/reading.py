@@ -191,7 +191,11 @@ def find(path: Path) -> RunDirectory:
 
 
 def rewrite(directory: RunDirectory) -> Result:
-    """Decide again from what is stored, and write verdict and report anew: the same trials give the same answer."""
+    """Decide again from what is stored, and write verdict and report anew: the same trials give the same answer.
+
+    Raises:
+        DataError: there is no finished run, or its scores are gone.
+    """
     from harness import report
 
     result, benchmark, frozen = read(directory), benchmark_of(directory), directory.frozen()
@@ -200,6 +204,9 @@ def rewrite(directory: RunDirectory) -> Result:
     trials = trials_of(directory, benchmark, tuple(e.id for e in directory.examples()))
     board = board_of(directory, benchmark, trials)
     decided = decide(directory, board, benchmark, frozen, result.manifest.test_looks)
+    if decided.comparison is None and result.verdict.comparison is not None:
+        fix = "delete manifest.json beside it and run again: the stored answers are scored anew"
+        raise DataError(Problem("the scores of the run are gone", where=str(directory.file("scores.jsonl")), fix=fix))
     directory.save("verdict.json", decided)
     view = report.write(directory, benchmark, decided, result.manifest, board, trials)
     return Result(directory, result.manifest, view.verdict, False, view)

@@ -140,6 +140,20 @@ def test_of_arms_with_equal_dev_scores_the_cheaper_is_the_better() -> None:
     assert choice.best_on_dev(["b", "a"], same) == ["b", "a"]
 
 
+def test_scores_that_are_gone_are_no_answer_and_are_made_anew_from_the_trials(project: Path) -> None:
+    directory = run(project).directory
+    scores, before = directory.file("scores.jsonl"), directory.file("verdict.json").read_bytes()
+    kept = scores.read_bytes()
+    scores.write_bytes(b"")
+    with pytest.raises(DataError, match="the scores of the run are gone"):
+        reading.rewrite(directory)
+    assert directory.file("verdict.json").read_bytes() == before
+    directory.file("manifest.json").unlink()
+    run(project)
+    assert sorted(scores.read_bytes().splitlines()) == sorted(kept.splitlines())
+    assert reading.rewrite(directory).verdict.comparison is not None
+
+
 def test_a_second_configuration_on_the_same_test_rows_is_a_second_look(project: Path) -> None:
     first = run(project)
     assert (first.manifest.test_looks, first.verdict.test_looks) == (1, 1)

@@ -117,7 +117,11 @@ class FineTune(Technique):
         default=None, ge=16, description="Tokens at which training rows are cut; default: the longest row."
     )
     merge: bool = Field(default=True, description="Merge the adapter into the weights before serving.")
-    suffix: str = Field(default="", max_length=64, description="Ending of the tuned model's name at a provider.")
+    suffix: str = Field(
+        default="",
+        max_length=64,
+        description="Ending of the tuned model's name at a provider, cut so that the job's mark fits (Azure: 18).",
+    )
     training_type: Literal["Standard", "GlobalStandard", "Developer"] | None = Field(
         default=None, description="Azure's tier of training."
     )
