@@ -136,20 +136,20 @@ def evidence_of(
     clusters: Clusters | None,
     binary: bool,
     seed: int,
-    levels: Levels = (1.0, 1.0),
+    levels: Levels | None = None,
     reach: float = 1.0,
     most: float = inf,
     tried: float = inf,
 ) -> Evidence:
     """`reach`, `most` degrees of freedom and `tried` units are those of a corrected judge.
 
-    `levels` are what a cluster may lose whole, and win. A row may lose 1.
+    `levels` are what a cluster may lose whole, and win; None: 1 and 1, which a row may.
     """
     units = units_of(d, clusters)
     if binary and not units.clustered and not np.isin(d, (-1.0, 0.0, 1.0)).all():
         raise ValueError("binary differences must be -1, 0 or 1: the scores are 0/1 and one repeat is compared")
     middle, se, df = middle_of(units, reach, 0.0)
-    full = levels if units.clustered else (1.0, 1.0)
+    full = levels if levels and units.clustered else (1.0, 1.0)
     tried = min(tried, len(units.sums))
     return Evidence(units, middle, se, min(df, most), binary and not units.clustered, seed, reach, full, tried)
 
@@ -191,7 +191,7 @@ def pairs_of(
     labelled, most = by.units(clusters) if by else (0, inf)
     reach, shift = (by.reach, by.shift) if by else (1.0, 0.0)
     binary, tried = binary and by is None, labelled or inf
-    seen = evidence_of(kept, names, binary, seed, levels or (1.0, 1.0), reach, most, tried)
+    seen = evidence_of(kept, names, binary, seed, levels, reach, most, tried)
     filled: list[Evidence] = []
     if count:
         for end in ends or (np.full(len(values), -1.0), np.full(len(values), 1.0)):
@@ -199,7 +199,7 @@ def pairs_of(
             if fill.shape != values.shape or np.isnan(fill[gone]).any():
                 raise ValueError("ends must give a number for every missing pair")
             made = np.where(gone, fill + shift, values)
-            filled.append(evidence_of(made, clusters, binary, seed, levels or (1.0, 1.0), reach, most, tried))
+            filled.append(evidence_of(made, clusters, binary, seed, levels, reach, most, tried))
     groups = len(seen.units.sums) if seen.units.clustered else None
     if by is not None:
         groups, kept = groups and min(groups, labelled), by.judge[~gone]

@@ -263,10 +263,10 @@ def may_be_best(scores: ArrayLike, clusters: Clusters | None = None, alpha: floa
     names = None if clusters is None else [clusters[int(i)] for i in whole]
     table, arms = table[whole], table.shape[1]
     stays, level = [True] * arms, alpha / max(arms - 1, 1)
-    most = [float(column.any()) for column in table.T]
     for a in range(arms):
         for b in range(a + 1, arms):
-            found = evidence_of(table[:, a] - table[:, b], names, False, 0, (most[b], most[a]))
+            one, other = table[:, a], table[:, b]
+            found = evidence_of(one - other, names, False, 0, levels_of(one, other))
             answer = found.answer(0.0, level, locked=False)
             stays[b] = stays[b] and answer != "yes"
             stays[a] = stays[a] and answer != "no"
