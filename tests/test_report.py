@@ -333,7 +333,7 @@ def test_a_test_set_that_was_used_before_is_said_everywhere(tmp_path: Path) -> N
     out = io.StringIO()
     console.print_view(reports.view(path), "report.html", Console(file=out, width=120))
     for shown in (out.getvalue(), markdown.summary(reports.view(path))):
-        assert "Test set used 3 times: each look makes luck likelier." in shown
+        assert "Test set used 3 times by runs of this project: each look makes luck likelier." in shown
     assert "Test set used" not in markdown.summary(reports.view(GOLDEN))
 
 

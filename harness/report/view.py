@@ -110,7 +110,8 @@ class View:
     def looks(self) -> str:
         """That these test rows were used before, where they were: who tries often enough wins by luck."""
         count = self.stored.looks
-        return f"Test set used {count:,} times: each look makes luck likelier." if count > 1 else ""
+        said = f"Test set used {count:,} times by runs of this project: each look makes luck likelier."
+        return said if count > 1 else ""
 
     @property
     def notes(self) -> tuple[str, ...]:
