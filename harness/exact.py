@@ -117,9 +117,10 @@ class Losses:
     def chance(self, share: float, tried: float) -> float:
         """The chance of losses as few as those seen if they take this share of rows; `most` turned round."""
         count, units, held, beside = self._largest(tried, self.lost)
-        rate = np.clip((share - beside) / held, 0.0, 1.0)
-        p = betainc(np.maximum(units - count, 1e-9), count + 1, 1 - rate)
-        return float(np.where((count >= units) | (rate == 0), 1.0, p).max())
+        rate = (share - beside) / held
+        p = betainc(np.maximum(units - count, 1e-9), count + 1, 1 - np.clip(rate, 0.0, 1.0))
+        p = np.where((count >= units) & (rate <= 1), 1.0, np.where(rate > 1, 0.0, p))  # all lost, and it is not enough
+        return float(np.where(rate <= 0, 1.0, p).max())
 
     def _largest(self, tried: float, lost: Sequence[float]) -> tuple[Floats, Floats, Floats, Floats]:
         """Of the largest units, to each size: how many were lost, of how many tried; the share of rows that they hold,

@@ -593,6 +593,16 @@ def test_the_interval_of_clusters_allows_for_the_largest_being_the_ones_that_fai
     assert few.low == pytest.approx(0.2 - (never * 54 / 144 + 3 / 144) * (0.2 + 0.8))
 
 
+def test_the_largest_cluster_lost_is_a_loss_that_was_seen():
+    """More than all of the largest cannot be lost: what is seen of them hides nothing."""
+    sizes = [20] + [3] * 100
+    codes = [i for i, size in enumerate(sizes) for _ in range(size)]
+    d = np.array([-0.6 if c == 0 else 0.4 for c in codes])
+    found = stats.decide_difference(d, codes)
+    assert (found.low > 0, found.answer, found.flags) == (True, "yes", ())
+    assert exact.rare_losses([-12.0, *[1.2] * 100], 0.0, sizes) < 1e-6
+
+
 @pytest.mark.parametrize("groups", [30, 60, 120])
 @pytest.mark.parametrize("rate", [0.05, 0.1, 0.2])
 def test_large_clusters_lost_whole_seldom_pass_for_a_lead(groups, rate):
@@ -624,6 +634,7 @@ def test_clusters_lost_where_the_baseline_is_at_its_best_do_not_pass_for_a_lead(
     assert stats.levels_of(np.array([np.nan]), np.array([1.0])) is None
 
 
+@example([-0.5, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4], 7, 0.0, 0.05)
 @given(differences, st.integers(2, 9), st.sampled_from([0.0, 0.02, 0.1]), st.sampled_from([0.05, 0.01]))
 def test_the_interval_of_clusters_says_what_the_test_of_lost_ones_says(d, groups, delta, alpha):
     it = evidence_of(np.array(d), [i * i % groups for i in range(len(d))], False, 0)
